@@ -1,0 +1,49 @@
+"""evfr, video frame redundancy: choose the frames worth labelling and prove what they are worth.
+
+The verbs of the command line are functions here (`evfr.select`, `evfr.score`, ...); the pure functions under
+them live in the families (`evfr.sampling`, `evfr.signals`, ...). Importing this module loads nothing heavy.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from evfr.errors import EvfrError
+
+if TYPE_CHECKING:
+    from evfr._core.selection import Selection
+    from evfr.verbs.extract import extract
+    from evfr.verbs.inspect import inspect
+    from evfr.verbs.score import score
+    from evfr.verbs.select import select
+    from evfr.video import open_video
+
+__version__ = "0.1.0"
+
+_EXPORTS = {
+    "Selection": "evfr._core.selection",
+    "extract": "evfr.verbs.extract",
+    "inspect": "evfr.verbs.inspect",
+    "open_video": "evfr.video",
+    "score": "evfr.verbs.score",
+    "select": "evfr.verbs.select",
+}
+_FAMILIES = ("datasets", "distributed", "embeddings", "reports", "sampling", "signals", "verbs", "video")
+
+__all__ = ["EvfrError", "Selection", "__version__", "extract", "inspect", "open_video", "score", "select"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _EXPORTS:
+        value = getattr(importlib.import_module(_EXPORTS[name]), name)
+    elif name in _FAMILIES:
+        value = importlib.import_module(f"evfr.{name}")
+    else:
+        raise AttributeError(f"module 'evfr' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_EXPORTS, *_FAMILIES})
