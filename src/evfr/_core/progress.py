@@ -1,7 +1,8 @@
-"""Progress of long work as a value in the context: verbs report, the command line shows, libraries stay silent.
+"""Progress of long work as a value in the context: verbs report, the command line shows it.
 
-A verb says ``progress = current_progress()``, then ``start("decoding", total)``, ``advance(1, "drive.mp4")`` and
-``finish()``. Without a listener that costs nothing. The command line sets a listener with `use_progress`.
+A verb says ``progress = current_progress()``, then ``start("decoding", total)``,
+``advance(1, "drive.mp4")`` and ``finish()``. Without a listener that costs nothing, and a library call
+prints nothing. The command line sets a listener with `use_progress`.
 """
 
 from __future__ import annotations
