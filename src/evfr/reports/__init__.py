@@ -1,1 +1,36 @@
-"""To come."""
+"""Show a selection: one HTML page that opens offline, and figures for paper.
+
+The contract: functions from values to text or files. `render_report` turns a `SelectionReport` into a page,
+`read_report` turns the page back into the values, and `write_figures` draws the figures of
+Yoon & Choi 2023 with matplotlib (extra ``plot``). Nothing here reads a video.
+
+To add a figure: a function in ``_figures.py`` and one line in its ``FIGURES``. To add something to the
+page: a field with a default in ``_values.py``, its line in ``_encode.py`` (both ways), and its drawing in
+``assets/``. ``vendor/`` holds uPlot as published, with its licence and checksums.
+"""
+
+from evfr.reports._page import read_report, render_report
+from evfr.reports._thumbnails import pack_thumbnails, thumbnail_frames
+from evfr.reports._values import (
+    PackedThumbnails,
+    Segment,
+    SelectionReport,
+    Sheet,
+    StrideRow,
+    Thumbnails,
+    VideoReport,
+)
+
+__all__ = [
+    "PackedThumbnails",
+    "Segment",
+    "SelectionReport",
+    "Sheet",
+    "StrideRow",
+    "Thumbnails",
+    "VideoReport",
+    "pack_thumbnails",
+    "read_report",
+    "render_report",
+    "thumbnail_frames",
+]

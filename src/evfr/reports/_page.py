@@ -1,0 +1,146 @@
+"""Write the report as one HTML file, and read it back."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+import re
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+from evfr.errors import SelectionFileError
+from evfr.reports._encode import (
+    SCHEMA,
+    decode_report,
+    decode_video,
+    encode_report,
+    encode_sheets,
+    encode_video,
+)
+from evfr.reports._thumbnails import pack_thumbnails, share_budget
+from evfr.reports._values import PackedThumbnails, SelectionReport, Thumbnails, VideoReport
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["read_report", "render_report"]
+
+STYLES = ("vendor/uPlot.min.css", "assets/report.css")
+SCRIPTS = (
+    "vendor/uPlot.iife.min.js",
+    "assets/sampling.js",
+    "assets/data.js",
+    "assets/charts.js",
+    "assets/report.js",
+)
+THUMBNAIL_BYTES_PER_FRAME = 380
+THUMBNAIL_BYTES_FLOOR = 1_500_000
+THUMBNAIL_BYTES_CEILING = 24_000_000
+BLOCK = re.compile(r'<script type="application/json" id="evfr-([a-z]+)(?:-(\d+))?">(.*?)</script>', re.DOTALL)
+
+
+def render_report(report: SelectionReport) -> str:
+    """Render a selection as one HTML page that opens offline and runs nothing but its own script.
+
+    The page has a Content-Security-Policy that names the hashes of its script and style; all data stand
+    in ``application/json`` blocks with ``<``, ``>`` and ``&`` escaped. Thumbnails take about 0.5 KB a frame.
+
+    Parameters
+    ----------
+    report : SelectionReport
+        What to show.
+
+    Returns
+    -------
+    str
+        The page, ASCII only, the same for the same report.
+    """
+    style = "\n".join(_asset(name) for name in STYLES)
+    script = "\n".join(_asset(name) for name in SCRIPTS)
+    blocks = [_block("report", encode_report(report))]
+    budgets = share_budget(
+        [video.n_frames for video in report.videos],
+        per_frame=THUMBNAIL_BYTES_PER_FRAME,
+        floor=THUMBNAIL_BYTES_FLOOR,
+        ceiling=THUMBNAIL_BYTES_CEILING,
+    )
+    for place, (video, budget) in enumerate(zip(report.videos, budgets, strict=True)):
+        blocks.append(_block(f"video-{place}", encode_video(video)))
+        packed = _packed(video, budget)
+        if packed is not None and packed.sheets:
+            blocks.append(_block(f"sheets-{place}", encode_sheets(packed)))
+    page = _asset("assets/template.html")
+    for name, text in (
+        ("title", html.escape(report.title)),
+        ("style_hash", _hash(style)),
+        ("script_hash", _hash(script)),
+        ("style", style),
+        ("script", script),
+        ("data", "\n".join(blocks)),
+    ):
+        before, mark, after = page.partition("{{" + name + "}}")
+        if not mark:
+            raise ValueError(f"assets/template.html has no {{{{{name}}}}} or not in the expected order")
+        page = before + text + after
+    return page.encode("ascii", "xmlcharrefreplace").decode("ascii")
+
+
+def read_report(path: Path) -> SelectionReport:
+    """Read a page that `render_report` wrote back into its values.
+
+    Parameters
+    ----------
+    path : Path
+        The HTML file.
+
+    Returns
+    -------
+    SelectionReport
+        Equal to what was rendered, except that curves are rounded to float32 and thumbnails are packed.
+
+    Raises
+    ------
+    SelectionFileError
+        If the file is no report of this version of evfr.
+    """
+    try:
+        text = path.read_text(encoding="ascii")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SelectionFileError(f"{path} cannot be read as a report: {error}") from error
+    found = {(kind, place): body for kind, place, body in BLOCK.findall(text)}
+    try:
+        head = json.loads(found["report", ""])
+        if head["schema"] != SCHEMA:
+            raise SelectionFileError(
+                f"{path} is a report of schema {head['schema']!r}; this evfr reads {SCHEMA!r}"
+            )
+        videos = []
+        for place in range(head["n_videos"]):
+            sheets = found.get(("sheets", str(place)))
+            data = json.loads(found["video", str(place)])
+            videos.append(decode_video(data, None if sheets is None else json.loads(sheets)))
+        return decode_report(head, tuple(videos))
+    except (KeyError, TypeError, ValueError) as error:
+        raise SelectionFileError(f"{path} is no report written by evfr select ({error!r})") from error
+
+
+def _packed(video: VideoReport, budget: int) -> PackedThumbnails | None:
+    if isinstance(video.thumbnails, Thumbnails):
+        return pack_thumbnails(video.thumbnails, video.selected, budget_bytes=budget)
+    return video.thumbnails
+
+
+def _block(name: str, data: Any) -> str:
+    text = json.dumps(data, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    text = text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+    return f'<script type="application/json" id="evfr-{name}">{text}</script>'
+
+
+def _asset(name: str) -> str:
+    return resources.files("evfr.reports").joinpath(name).read_text(encoding="utf-8")
+
+
+def _hash(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
