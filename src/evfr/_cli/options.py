@@ -1,0 +1,123 @@
+"""Turn the parameters of a verb into typer options and back into values.
+
+Typer splits words and writes help; types are converted here, so that the words mean the same whatever typer's
+version makes of an annotation.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+from evfr._cli.terminal import printable
+from evfr._core.signature import ParameterSpec, convert
+
+__all__ = [
+    "GroupedCommand",
+    "common_parameters",
+    "default_text",
+    "is_repeated",
+    "read_values",
+    "typer_parameter",
+]
+
+COMMON = "Common options"
+
+
+class GroupedCommand(TyperCommand):
+    """Show options in the groups that their ``rich_help_panel`` names, as plain text."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write one section per group, in order of first appearance."""
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                title = getattr(parameter, "rich_help_panel", None)
+                default = "Arguments" if parameter.param_type_name == "argument" else COMMON
+                groups.setdefault(title or default, []).append(record)
+        for title, records in sorted(groups.items(), key=lambda item: item[0] == COMMON):
+            with formatter.section(title):
+                formatter.write_dl(records)
+
+
+def typer_parameter(spec: ParameterSpec) -> inspect.Parameter:
+    """Return what typer reads for one parameter: an argument or an option with its help and default."""
+    help_text = spec.help
+    if spec.is_argument:
+        information = typer.Argument(help=help_text, metavar=spec.name.upper(), show_default=False)
+    else:
+        name = (
+            f"{spec.option}/--no-{spec.option[2:]}"
+            if spec.is_flag and spec.default is not False
+            else spec.option
+        )
+        panel = "More options" if spec.section == "Other Parameters" else spec.section
+        panel = "Options" if panel == "Parameters" else panel
+        metavar = None if spec.is_flag else spec.metavar
+        if spec.default not in (None, "", ()) and not spec.is_flag:
+            help_text += f" [default: {default_text(spec)}]"
+        information = typer.Option(
+            name, help=help_text, metavar=metavar, rich_help_panel=panel, show_default=False
+        )
+    kind: Any = bool | None if spec.is_flag else list[str] | None if is_repeated(spec) else str | None
+    default: Any = None
+    if spec.is_required:
+        kind, default = (list[str] if is_repeated(spec) else str), inspect.Parameter.empty
+    return inspect.Parameter(
+        spec.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, information]
+    )
+
+
+def is_repeated(spec: ParameterSpec) -> bool:
+    """Whether the parameter may be given several times."""
+    return spec.is_sequence or spec.is_mapping
+
+
+def default_text(spec: ParameterSpec) -> str:
+    """Write the signature's default as the words that would give it."""
+    if isinstance(spec.default, Mapping):
+        return ",".join(f"{name}={value}" for name, value in spec.default.items())
+    if isinstance(spec.default, tuple | list):
+        return ",".join(map(str, spec.default))
+    return str(spec.default)
+
+
+def common_parameters() -> list[inspect.Parameter]:
+    """Return the options that every command has: ``--json``, ``--quiet``, ``--debug``."""
+
+    def flag(name: str, *decls: str, text: str) -> inspect.Parameter:
+        information = typer.Option(*decls, help=text, rich_help_panel=COMMON)
+        return inspect.Parameter(
+            name, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Annotated[bool, information]
+        )
+
+    return [
+        flag("evfr_json", "--json", text="Print the result as JSON, for programs."),
+        flag("evfr_quiet", "--quiet", "-q", text="No progress, no warnings; errors are still shown."),
+        flag("evfr_debug", "--debug", text="Show the trace of an error."),
+    ]
+
+
+def read_values(
+    ctx: typer.Context, specs: Iterable[ParameterSpec], given: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return a value per parameter: what was given, converted, else the signature's own default."""
+    values = {}
+    for spec in specs:
+        value = given[spec.name]
+        if value is None or (is_repeated(spec) and not value and not spec.is_required):
+            values[spec.name] = spec.default
+        elif spec.is_flag:
+            values[spec.name] = value
+        else:
+            try:
+                values[spec.name] = convert(spec, value if is_repeated(spec) else [value])
+            except ValueError as error:
+                hint = spec.name.upper() if spec.is_argument else spec.option
+                raise typer.BadParameter(printable(str(error)), ctx=ctx, param_hint=hint) from error
+    return values

@@ -1,0 +1,128 @@
+"""Show the result of each command to a person: one function per command, chosen by one dict.
+
+Result values are read by attribute only, so this module needs none of the families that made them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from evfr._cli.terminal import make_console, printable
+
+__all__ = ["PRINTERS"]
+
+
+def print_inspect(result: Any) -> None:
+    """Show a row per video: what it is, how many frames really decode, what is wrong."""
+    headers = ("file", "codec", "size", "frames", "fps", "duration", "GOP", "types", "MVs", "problems")
+    _print_table(headers, [_inspect_row(video) for video in result.videos])
+
+
+def _inspect_row(video: Any) -> tuple[str, ...]:
+    codes = ", ".join(dict.fromkeys(str(problem.code) for problem in video.problems))
+    if video.status == "failed":
+        return (video.path, *[""] * 8, codes)
+    claimed = video.claimed_frame_count
+    differs = claimed is not None and claimed != video.frame_count
+    size = f"{video.width}x{video.height}" + (f" rot{video.rotation:g}" if video.rotation else "")
+    fps = "?" if video.fps is None else f"{video.fps:.5g}" + (" VFR" if video.is_variable_rate else "")
+    gop = f"{video.gop_length_mean:.3g} (max {video.gop_length_max})"
+    types = " ".join(f"{name}:{count}" for name, count in sorted(dict(video.picture_types).items()))
+    return (
+        video.path,
+        f"{video.codec} {video.pixel_format}",
+        size,
+        f"{video.frame_count}" + (f" (claims {claimed})" if differs else ""),
+        fps + (" est." if video.is_time_estimated else ""),
+        format_seconds(video.duration_seconds),
+        gop,
+        types,
+        "yes" if video.has_motion_vectors else "no",
+        codes,
+    )
+
+
+def print_score(result: Any) -> None:
+    """Show a row per video and signal: activity, dynamicity, what could not be measured."""
+    headers = ("video", "frames", "signal", "activity", "dynamicity", "shots", "not measured", "notes")
+    rows = []
+    for video in result.videos:
+        if video.frames is None:
+            rows.append((video.video_id, "", "", "", "", "", "", "failed"))
+        for name in video.fvi:
+            notes = ["static"] * video.is_static[name] + ["from the store"] * video.is_cached
+            rows.append(
+                (
+                    video.video_id,
+                    str(len(video.frames)),
+                    name,
+                    f"{video.activity[name]:.4g}",
+                    f"{video.dynamicity[name]:.3f}",
+                    str(len(video.cuts) + 1),
+                    str(video.nan_count[name]),
+                    ", ".join(notes),
+                )
+            )
+    _print_table(headers, rows)
+
+
+def print_summary(result: Any) -> None:
+    """Show a result by its own short text: one line per fact."""
+    _write_lines(str(result).split("\n"))
+
+
+def print_doctor(result: Any) -> None:
+    """Show a row per check and then what to do about those that fail."""
+    rows = [(check.status, check.name, check.found) for check in result.checks]
+    _print_table(("", "check", "found"), rows)
+    for check in result.checks:
+        if check.advice:
+            _write_lines([f"{check.name}: {check.advice}"])
+
+
+def format_seconds(seconds: float) -> str:
+    """Write a duration as people say it.
+
+    Examples
+    --------
+    >>> format_seconds(7.25), format_seconds(139.4), format_seconds(7325)
+    ('7.2 s', '2:19', '2:02:05')
+    """
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def _print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for header in headers:
+        table.add_column(header, overflow="fold", no_wrap=False)
+    for row in rows:
+        table.add_row(*[Text(printable(cell)) for cell in row])
+    make_console().print(table)
+
+
+def _write_lines(lines: Sequence[str]) -> None:
+    console = make_console()
+    for line in lines:
+        console.print(printable(line), soft_wrap=True)
+
+
+PRINTERS: dict[str, Callable[[Any], None]] = {
+    "inspect": print_inspect,
+    "score": print_score,
+    "select": print_summary,
+    "extract": print_summary,
+    "compact": print_summary,
+    "verify": print_summary,
+    "plot": print_summary,
+    "doctor": print_doctor,
+    "demo": print_summary,
+}
