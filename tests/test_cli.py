@@ -115,6 +115,7 @@ def test_help_fits_80_columns_and_shows_markup_as_it_is(run: Run) -> None:
     assert max(map(len, out.splitlines())) <= 80
     assert "with code and [/x] in it" in out
     assert "[default: flow,ssim]" in " ".join(out.split())
+    assert "  PATHS  What to pick from." in out
     assert "More options:" in out
     assert "--thumbnails / --no-thumbnails" in out
 

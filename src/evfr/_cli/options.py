@@ -39,6 +39,8 @@ class GroupedCommand(TyperCommand):
             if record is not None:
                 title = getattr(parameter, "rich_help_panel", None)
                 default = "Arguments" if parameter.param_type_name == "argument" else COMMON
+                if parameter.param_type_name == "argument":
+                    record = (parameter.metavar or record[0], record[1])
                 groups.setdefault(title or default, []).append(record)
         for title, records in sorted(groups.items(), key=lambda item: item[0] == COMMON):
             with formatter.section(title):

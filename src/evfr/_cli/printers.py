@@ -5,6 +5,7 @@ Result values are read by attribute only, so this module needs none of the famil
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -106,7 +107,10 @@ def _print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         table.add_column(header, overflow="fold", no_wrap=False)
     for row in rows:
         table.add_row(*[Text(printable(cell)) for cell in row])
-    make_console().print(table)
+    console = make_console()
+    with console.capture() as captured:
+        console.print(table)
+    sys.stdout.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
 
 
 def _write_lines(lines: Sequence[str]) -> None:
