@@ -1,0 +1,75 @@
+"""Functions for the executors' tests: they behave, raise, die, hang, grow; children import them from here."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from evfr._core.types import Problem
+from evfr.errors import ProblemCode, StoreError, VideoError
+
+
+def double(item: int, heartbeat: Any) -> int:
+    heartbeat(1, 2)
+    heartbeat(2, 2)
+    return 2 * item
+
+
+def pid(item: int, heartbeat: Any) -> int:
+    return os.getpid()
+
+
+def table(item: int, heartbeat: Any) -> pa.Table:
+    rng = np.random.default_rng(item)
+    return pa.table({"flow": rng.random(200_000), "pts": np.arange(200_000) * item})
+
+
+def misbehave(item: tuple[str, str], heartbeat: Any) -> str:
+    """Do what the item says; its second part is a folder for marks that outlive this process."""
+    what, folder = item
+    heartbeat(0, 1)
+    if what.endswith("_once"):
+        try:
+            (Path(folder) / what).touch(exist_ok=False)
+        except FileExistsError:
+            return f"{what} survived"
+        what = what.removesuffix("_once")
+    if what == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if what == "segv":
+        print("native library: something is very wrong", file=sys.stderr, flush=True)
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if what == "exit":
+        os._exit(7)
+    if what == "hang":
+        time.sleep(600)
+    if what == "grow":
+        hoard = []
+        while True:
+            hoard.append(np.ones(4_000_000))
+            time.sleep(0.01)
+    if what == "slow_but_alive":
+        for step in range(20):
+            time.sleep(0.1)
+            heartbeat(step, 20)
+    if what == "video_error":
+        raise VideoError(Problem(ProblemCode.E_NO_VIDEO, "audio only; give a file with video", "b.mp4"))
+    if what == "store_error":
+        raise StoreError("cannot write 'x': No space left on device; free some space and run again")
+    if what == "bug":
+        raise TypeError("unsupported operand")
+    if what == "memory_error":
+        raise MemoryError
+    if what == "unpicklable":
+        return lambda: None  # type: ignore[return-value]
+    if what == "noise":
+        os.write(1, b"noise on stdout\n")
+        os.write(2, b"[h264 @ 0x1] noise on stderr\n")
+    return f"{what} done"
