@@ -1,0 +1,275 @@
+"""Divide the budget over videos and draw the frames: from measurements to one sample per video."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from evfr.sampling import Constraints, Sample
+    from evfr.verbs._measure import Measured
+    from evfr.verbs._request import FrameNames, Request
+    from evfr.verbs.score import VideoScore
+
+__all__ = ["Chosen", "choose", "constrain"]
+
+WHOLE_CLIP = 0.1
+"""Share of the frames taken when no budget is given."""
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Chosen:
+    """Hold the frames chosen from one video and what the choice saw."""
+
+    measured: Measured
+    score: VideoScore
+    sample: Sample
+    weights: NDArray[np.float64]
+    constraints: Constraints
+    size: float
+    activity: float
+    minimum: int
+    maximum: int
+    seed: int
+
+
+def choose(measured: Sequence[Measured], scores: Sequence[VideoScore], request: Request) -> list[Chosen]:
+    """Divide the budget over the usable videos and sample each of them.
+
+    Parameters
+    ----------
+    measured : sequence of Measured
+        All videos, failed ones too.
+    scores : sequence of VideoScore
+        Their summaries, in the same order.
+    request : Request
+        What was asked for.
+
+    Returns
+    -------
+    list of Chosen
+        One per usable video, in order; the sizes add up to the budget.
+
+    Raises
+    ------
+    ConstraintError
+        If the constraints cannot hold together; the text says which, and in which video.
+    InputError
+        If no video is usable.
+    """
+    import numpy as np
+
+    from evfr._core.rng import spawn_seed
+    from evfr.errors import ConstraintError, InputError
+    from evfr.sampling import feasible_range, sample
+
+    pairs = [
+        (video, score)
+        for video, score in zip(measured, scores, strict=True)
+        if video.table is not None and bool(video.table.is_selectable.any())
+    ]
+    if not pairs:
+        raise InputError(
+            f"none of the {len(measured)} inputs has a usable frame: "
+            + "; ".join(str(problem) for video in measured[:3] for problem in video.problems[:1])
+        )
+    per_video = constrain([video for video, _ in pairs], request)
+    ranges = []
+    for (video, _), constraints in zip(pairs, per_video, strict=True):
+        assert video.table is not None
+        with _naming(video.source.video_id):
+            ranges.append(feasible_range(len(video.table), constraints, video.table.time_seconds))
+    low = np.array([span[0] for span in ranges], np.int64)
+    high = np.array([span[1] for span in ranges], np.int64)
+    usable = np.array([_usable(c) for c in per_video], np.int64)
+    size = np.array([max(video.table.duration_seconds, 1e-9) for video, _ in pairs])  # type: ignore[union-attr]
+    activity = np.array([_activity(score, request.signal) for _, score in pairs])
+    counts, minimum, maximum = _counts(request, pairs, usable, low, high, size, activity)
+    chosen = []
+    for row, ((video, score), constraints) in enumerate(zip(pairs, per_video, strict=True)):
+        assert video.table is not None
+        seed = spawn_seed(request.seed, video.digest) if len(pairs) > 1 else request.seed
+        weights = _weights(video, score, request.signal)
+        try:
+            drawn = sample(
+                request.method,
+                weights,
+                int(counts[row]),
+                times=video.table.time_seconds,
+                seed=seed,
+                constraints=constraints,
+                options=_options(request),
+                cuts=score.cuts,
+            )
+        except ConstraintError as error:
+            raise ConstraintError(f"{video.source.video_id}: {error}") from error
+        chosen.append(
+            Chosen(
+                video,
+                score,
+                drawn,
+                weights,
+                constraints,
+                float(size[row]),
+                float(activity[row]),
+                int(minimum[row]),
+                int(maximum[row]),
+                seed,
+            )
+        )
+    return chosen
+
+
+def constrain(videos: Sequence[Measured], request: Request) -> list[Constraints]:
+    """Give each video its own constraints.
+
+    Parameters
+    ----------
+    videos : sequence of Measured
+        The usable videos.
+    request : Request
+        What was asked for.
+
+    Returns
+    -------
+    list of Constraints
+        One per video.
+
+    Raises
+    ------
+    ConstraintError
+        If a named frame is in no video, or lies beyond the end of its video.
+    """
+    from evfr.sampling import Constraints
+
+    named = {
+        name: _by_video(videos, getattr(request, name), name) for name in ("include", "exclude", "labeled")
+    }
+    found = []
+    for video in videos:
+        assert video.table is not None
+        own = {name: tuple(sorted(frames.get(video.source.video_id, ()))) for name, frames in named.items()}
+        found.append(
+            Constraints(
+                min_gap=request.min_gap,
+                max_gap=request.max_gap,
+                min_gap_seconds=request.min_gap_seconds,
+                max_gap_seconds=request.max_gap_seconds,
+                selectable=video.table.is_selectable,
+                **own,
+            )
+        )
+    return found
+
+
+def _by_video(videos: Sequence[Measured], frames: FrameNames, name: str) -> dict[str, list[int]]:
+    from evfr.errors import ConstraintError
+
+    lengths = {video.source.video_id: 0 if video.table is None else len(video.table) for video in videos}
+    found: dict[str, list[int]] = {}
+    for video_id, index in frames:
+        if video_id is None and len(lengths) != 1:
+            raise ConstraintError(
+                f"{name}: frame {index} needs a video when there are several; write VIDEO:{index}"
+            )
+        owner = video_id if video_id is not None else next(iter(lengths))
+        if owner not in lengths:
+            raise ConstraintError(f"{name}: no usable video {owner!r}; there are {list(lengths)[:5]}")
+        if index >= lengths[owner]:
+            raise ConstraintError(f"{name}: {owner} has {lengths[owner]} frames, there is no frame {index}")
+        found.setdefault(owner, []).append(index)
+    return found
+
+
+def _counts(
+    request: Request,
+    pairs: Sequence[tuple[Measured, VideoScore]],
+    usable: NDArray[np.int64],
+    low: NDArray[np.int64],
+    high: NDArray[np.int64],
+    size: NDArray[np.float64],
+    activity: NDArray[np.float64],
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    import numpy as np
+
+    from evfr.errors import ConstraintError
+    from evfr.sampling import allocate, budget
+
+    names = [video.source.video_id for video, _ in pairs]
+    if request.stride is not None:
+        counts = np.array([budget(int(count), stride=request.stride) for count in usable], np.int64)
+        for name, count, least, most in zip(names, counts, low, high, strict=True):
+            if not least <= count <= most:
+                raise ConstraintError(
+                    f"{name}: stride {request.stride} takes {count} frames, but the constraints allow "
+                    f"{least} to {most}; change the stride or loosen them"
+                )
+        return counts, low, high
+    ratio = WHOLE_CLIP if request.n is None and request.ratio is None else request.ratio
+    total = budget(int(usable.sum()), n=request.n, ratio=ratio)
+    floor = request.per_video_min
+    if floor is None:
+        # No video is left out unasked while the budget reaches for all of them.
+        floor = 1 if total >= len(pairs) else 0
+    ceiling = np.full(
+        len(pairs), np.iinfo(np.int64).max if request.per_video_max is None else request.per_video_max
+    )
+    minimum = np.maximum(low, floor if request.per_video_min is not None else np.minimum(floor, high))
+    maximum = np.minimum(high, ceiling)
+    for name, least, most in zip(names, minimum, maximum, strict=True):
+        if least > most:
+            raise ConstraintError(
+                f"{name}: needs at least {least} frames, but at most {most} are allowed or possible; "
+                "lower the minimum, raise the maximum or loosen the gaps"
+            )
+    counts = allocate(total, size, activity, rule=request.allocation, minimum=minimum, maximum=maximum)
+    return counts, minimum, maximum
+
+
+def _usable(constraints: Constraints) -> int:
+    import numpy as np
+
+    mask = np.array(constraints.selectable, bool)
+    mask[list(constraints.exclude)] = False
+    mask[list(constraints.labeled)] = False
+    return int(mask.sum())
+
+
+def _weights(video: Measured, score: VideoScore, signal: str) -> NDArray[np.float64]:
+    import numpy as np
+
+    assert video.table is not None
+    return score.fvi[signal] if signal in score.fvi else np.ones(len(video.table))
+
+
+def _activity(score: VideoScore, signal: str) -> float:
+    import math
+
+    value = score.activity.get(signal, 1.0)
+    return value if math.isfinite(value) else 0.0
+
+
+def _options(request: Request) -> Mapping[str, Any]:
+    if request.stride is not None and request.method == "uniform":
+        return {"stride": request.stride, **request.method_options}
+    return request.method_options
+
+
+class _naming:
+    """Put a video's name before the text of a ConstraintError raised inside."""
+
+    def __init__(self, video_id: str) -> None:
+        self.video_id = video_id
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        from evfr.errors import ConstraintError
+
+        if isinstance(error, ConstraintError):
+            raise ConstraintError(f"{self.video_id}: {error}") from error

@@ -1,0 +1,411 @@
+"""One decode pass per video: who its frames are, and every signal asked for; kept in the store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from evfr._core.store import Store, StoreKey
+    from evfr._core.types import FrameTable, Problem
+    from evfr.distributed import Outcome
+    from evfr.video import VideoSource
+
+__all__ = [
+    "FAILED",
+    "MeasureJob",
+    "Measured",
+    "default_store",
+    "failed",
+    "keys_of",
+    "measure",
+    "signal_setup",
+]
+
+FRAMES_SCHEMA = 1
+FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class MeasureJob:
+    """Say what to measure on one video; travels to the child process."""
+
+    source: VideoSource
+    store: Path
+    signals: tuple[str, ...]
+    profile: str
+    embedding: str | None
+    damaged: str
+    threads: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Say where a child left what it measured; travels back from the child process."""
+
+    digest: str
+    frames: StoreKey
+    signals: Mapping[str, StoreKey]
+    parameters: Mapping[str, Mapping[str, Any]]
+    is_cached: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Measured:
+    """Hold what one pass found in one video.
+
+    Attributes
+    ----------
+    source : VideoSource
+        Which video.
+    status : str
+        ``"ok"``, ``"partial"`` or ``"failed"``.
+    digest : str
+        Hash of the video's bytes, hex; empty when it failed.
+    table : FrameTable or None
+        The frames; None when it failed.
+    info : mapping
+        `VideoInfo.to_dict` without path and problems.
+    content : (N,) float64
+        Content change at each frame, for cuts; NaN where unknown.
+    values : mapping of str to (N,) float64
+        Dissimilarity to the next frame, per signal; NaN where not measurable.
+    parameters : mapping of str to mapping
+        Each signal's parameters.
+    problems : tuple of Problem
+        Under this video's id.
+    is_cached : bool
+        Whether everything was read instead of decoded.
+    frames_key : StoreKey or None
+        Where the frame table is; None when it failed.
+    """
+
+    source: VideoSource
+    status: str
+    digest: str = ""
+    table: FrameTable | None = None
+    info: Mapping[str, Any] = field(default_factory=dict)
+    content: NDArray[np.float64] | None = None
+    values: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    parameters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    problems: tuple[Problem, ...] = ()
+    is_cached: bool = False
+    frames_key: StoreKey | None = None
+
+
+def default_store() -> Path:
+    """Return where measurements are kept when the caller names no store: ``EVFR_STORE``, else the user's cache."""
+    import os
+
+    if value := os.environ.get("EVFR_STORE"):
+        return Path(value)
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "evfr" / "store"
+
+
+def measure(
+    sources: Sequence[VideoSource],
+    *,
+    signals: Sequence[str],
+    profile: str,
+    embedding: str | None,
+    damaged: str,
+    store: Path,
+    executor: str,
+    jobs: int | None,
+    memory_limit_mb: int | None,
+    timeout_seconds: float | None,
+) -> list[Measured]:
+    """Measure every source, reading what the store has and decoding what it has not.
+
+    Parameters
+    ----------
+    sources : sequence of VideoSource
+        The videos.
+    signals : sequence of str
+        Names of signals; may be empty.
+    profile, embedding, damaged
+        As in `evfr.score`.
+    store : Path
+        Root of the store.
+    executor, jobs, memory_limit_mb, timeout_seconds
+        As in `evfr.distributed.map_videos`.
+
+    Returns
+    -------
+    list of Measured
+        One per source, in order.
+    """
+    from evfr._core.store import Store
+    from evfr.verbs._run import run_videos
+
+    Store(store)
+    embedding = _resolved(embedding)
+    work = [MeasureJob(source, store, tuple(signals), profile, embedding, damaged, 1) for source in sources]
+    outcomes = run_videos(
+        measure_video,
+        work,
+        [source.video_id for source in sources],
+        label="measuring",
+        executor=executor,
+        jobs=jobs,
+        memory_limit_mb=memory_limit_mb,
+        timeout_seconds=timeout_seconds,
+    )
+    return [_collect(job, outcome) for job, outcome in zip(work, outcomes, strict=True)]
+
+
+def measure_video(job: MeasureJob, heartbeat: Callable[[int, int | None], None]) -> Stored:
+    """Measure one video into the store; runs in a child process.
+
+    Parameters
+    ----------
+    job : MeasureJob
+        What to do.
+    heartbeat : callable
+        Called with (frames done, frames claimed or None).
+
+    Returns
+    -------
+    Stored
+        The video's hash and the keys of what the store now holds.
+    """
+    from evfr._core.store import Store
+    from evfr.signals import score_frames
+    from evfr.video import content_hash, open_video
+
+    store = Store(job.store)
+    digest = store.cached_hash(job.source.path, content_hash)
+    heartbeat(0, None)
+    frames_key, signal_keys, parameters = keys_of(store, job, digest)
+    missing = {name: key for name, key in signal_keys.items() if not store.has(key)}
+    has_frames = store.has(frames_key)
+    if has_frames and not missing:
+        return Stored(digest, frames_key, signal_keys, parameters, True)
+    _, made = signal_setup(job)
+    with open_video(
+        job.source.path, damaged=job.damaged, motion_vectors="motion" in missing, threads=job.threads
+    ) as reader:
+        claimed = reader.info.claimed_frame_count
+
+        def beat(done: int) -> None:
+            if done % 16 == 0:
+                heartbeat(done, claimed)
+
+        scored = score_frames(
+            reader, {name: made[name] for name in missing}, threads=job.threads, on_frame=beat
+        )
+        table, info, problems = reader.table(), reader.info, reader.problems
+    if not has_frames:
+        _write_frames(
+            store, frames_key, table, info.to_dict(), problems, _place(scored.content, scored, table)
+        )
+    for name, key in missing.items():
+        _write_signal(store, key, _place(scored.values[name], scored, table), parameters[name])
+    return Stored(digest, frames_key, signal_keys, parameters, False)
+
+
+def failed(source: VideoSource, problem: Problem) -> Measured:
+    """Return the entry of a video that could not be used.
+
+    Parameters
+    ----------
+    source : VideoSource
+        The video.
+    problem : Problem
+        Why.
+
+    Returns
+    -------
+    Measured
+        With status ``"failed"``.
+    """
+    return Measured(source, FAILED, problems=(replace(problem, source=source.video_id),))
+
+
+def _resolved(embedding: str | None) -> str | None:
+    # A relative model path must mean the same in a child process and in a store key.
+    return str(Path(embedding).resolve()) if embedding and Path(embedding).is_file() else embedding
+
+
+def keys_of(
+    store: Store, job: MeasureJob, digest: str
+) -> tuple[StoreKey, dict[str, StoreKey], dict[str, dict[str, Any]]]:
+    """Return where a video's measurements are or will be.
+
+    Parameters
+    ----------
+    store : Store
+        The store.
+    job : MeasureJob
+        What is measured.
+    digest : str
+        The video's hash.
+
+    Returns
+    -------
+    tuple of (StoreKey, dict, dict)
+        Key of the frames, keys of the signals, parameters of the signals.
+    """
+    parameters, _ = signal_setup(job)
+    frames = store.key(digest, "frames", _frame_parameters(job.damaged))
+    signals = {
+        name: store.key(digest, f"signal-{name}", {**parameters[name], **_frame_parameters(job.damaged)})
+        for name in job.signals
+    }
+    return frames, signals, parameters
+
+
+def signal_setup(job: MeasureJob) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
+    """Return each signal's parameters and the signals themselves.
+
+    Parameters
+    ----------
+    job : MeasureJob
+        What is measured.
+
+    Returns
+    -------
+    tuple of (dict, dict)
+        Parameters for the store's keys, and the signals for `evfr.signals.score_frames`.
+    """
+    from evfr.embeddings import make_embedder
+    from evfr.signals import make_signals, signal_parameters
+
+    embedder = make_embedder(job.embedding or "thumbnail") if "feature" in job.signals else None
+    made = make_signals(job.signals, profile=job.profile, embedder=embedder)
+    parameters = {}
+    for name in job.signals:
+        parameters[name] = dict(signal_parameters(name, profile=job.profile))
+        if name == "feature" and embedder is not None:
+            parameters[name]["embedding"] = dict(embedder.parameters)
+    return parameters, made
+
+
+def _frame_parameters(damaged: str) -> dict[str, Any]:
+    return {"damaged": damaged, "frames_schema": FRAMES_SCHEMA}
+
+
+def _place(values: NDArray[np.float64], scored: Any, table: FrameTable) -> NDArray[np.float64]:
+    import numpy as np
+
+    placed = np.full(len(table), np.nan)
+    placed[scored.frame_index] = values
+    return placed
+
+
+def _write_frames(
+    store: Store,
+    key: Any,
+    table: FrameTable,
+    info: dict[str, Any],
+    problems: Sequence[Problem],
+    content: NDArray[np.float64],
+) -> None:
+    import pyarrow as pa
+
+    from evfr._core.selection import pts_column
+
+    # The same bytes under two names share one entry: nothing of the path goes in.
+    info = {name: value for name, value in info.items() if name not in ("path", "problems")}
+    columns = pa.table(
+        {
+            "frame_index": pa.array(range(len(table)), pa.int64()),
+            "pts": pts_column(table.pts),
+            "time_seconds": table.time_seconds,
+            "picture_type": pa.array([value.decode("ascii") for value in table.picture_type.tolist()]),
+            "is_iframe": table.is_iframe,
+            "luma_hash": table.luma_hash,
+            "is_suspect": table.is_suspect,
+            "is_decoded": table.is_decoded,
+            "content": content,
+        }
+    )
+    metadata = {
+        "time_base": [table.time_base.numerator, table.time_base.denominator],
+        "is_time_estimated": table.is_time_estimated,
+        "width": table.width,
+        "height": table.height,
+        "info": info,
+        "problems": [problem.to_dict() for problem in problems],
+    }
+    store.write(key, columns, metadata)
+
+
+def _write_signal(store: Store, key: Any, values: NDArray[np.float64], parameters: Mapping[str, Any]) -> None:
+    import pyarrow as pa
+
+    columns = pa.table({"frame_index": pa.array(range(len(values)), pa.int64()), "dissimilarity": values})
+    store.write(key, columns, {"signal": dict(parameters)})
+
+
+def _collect(job: MeasureJob, outcome: Outcome) -> Measured:
+    from evfr._core.store import Store
+    from evfr._core.types import Problem
+
+    if outcome.problem is not None:
+        return failed(job.source, outcome.problem)
+    stored: Stored = outcome.value
+    store = Store(job.store)
+    table, metadata, content = read_frames(store, stored.frames)
+    values = {name: store.read(key)["dissimilarity"].to_numpy() for name, key in stored.signals.items()}
+    problems = tuple(
+        replace(Problem.from_dict(item), source=job.source.video_id) for item in metadata["problems"]
+    )
+    return Measured(
+        job.source,
+        metadata["info"]["status"],
+        stored.digest,
+        table,
+        metadata["info"],
+        content,
+        values,
+        stored.parameters,
+        problems,
+        stored.is_cached,
+        stored.frames,
+    )
+
+
+def read_frames(store: Store, key: StoreKey) -> tuple[FrameTable, dict[str, Any], NDArray[np.float64]]:
+    """Read a video's frame table back from the store.
+
+    Parameters
+    ----------
+    store : Store
+        Where it is.
+    key : StoreKey
+        Of the stage ``frames``.
+
+    Returns
+    -------
+    tuple of (FrameTable, dict, (N,) float64)
+        The frames, the entry's metadata, the content change.
+    """
+    import numpy as np
+    import pyarrow.compute as pc
+
+    from evfr._core.types import PTS_NONE, FrameTable
+
+    entry = store.read_entry(key)
+    columns, metadata = entry.table, entry.metadata
+    table = FrameTable(
+        pts=pc.fill_null(columns["pts"], PTS_NONE).to_numpy(),
+        time_base=Fraction(*metadata["time_base"]),
+        time_seconds=columns["time_seconds"].to_numpy(),
+        picture_type=np.array(columns["picture_type"].to_pylist(), dtype="S1"),
+        is_iframe=columns["is_iframe"].to_numpy(),
+        luma_hash=columns["luma_hash"].to_numpy(),
+        is_suspect=columns["is_suspect"].to_numpy(),
+        is_decoded=columns["is_decoded"].to_numpy(),
+        is_time_estimated=metadata["is_time_estimated"],
+        width=metadata["width"],
+        height=metadata["height"],
+    )
+    return table, metadata, columns["content"].to_numpy()
