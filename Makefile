@@ -1,0 +1,43 @@
+# `make check` is what must be green before a commit; `.ci/run` runs the same and the slow tests.
+PYTHON ?= python
+
+.PHONY: help check test test-slow lint types docs docs-write bench format format-check
+
+help:
+	@echo "make check         format check, lint, types, docs, tests"
+	@echo "make test          the default tests (minutes)"
+	@echo "make test-slow     the slow tests too"
+	@echo "make format        rewrite the code's layout"
+	@echo "make docs-write    regenerate docs/reference"
+	@echo "make bench         print what the README claims"
+
+check: format-check lint types docs test
+
+test:
+	$(PYTHON) -m pytest -q
+
+test-slow:
+	$(PYTHON) -m pytest -q -m "slow or not slow"
+
+lint:
+	$(PYTHON) -m ruff check .
+
+types:
+	$(PYTHON) -m mypy
+
+docs:
+	$(PYTHON) scripts/build_docs.py --check
+	$(PYTHON) scripts/check_docstrings.py
+
+docs-write:
+	$(PYTHON) scripts/build_docs.py
+
+bench:
+	@set -e; for script in benchmarks/bench_*.py; do echo "== $$script"; $(PYTHON) $$script; done
+
+format:
+	$(PYTHON) -m ruff format .
+	$(PYTHON) -m ruff check --fix .
+
+format-check:
+	$(PYTHON) -m ruff format --check .

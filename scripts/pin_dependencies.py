@@ -1,0 +1,75 @@
+"""Write constraints.txt: one exact version per dependency and Python, resolved by pip without installing.
+
+Run it when a dependency should move:  python scripts/pin_dependencies.py
+Needs pip >= 23.1 and the network; takes a minute. torch is left at the version that pyproject.toml asks for,
+and what torch brings for CUDA is not pinned: it differs by machine.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import tempfile
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PYTHONS = ("3.11", "3.12", "3.13")
+HEADER = """\
+# Versions that continuous integration runs with. Written by scripts/pin_dependencies.py; do not edit.
+# Use: python -m pip install -c constraints.txt -e ".[test]"
+"""
+
+
+def requirements() -> list[str]:
+    """Return what the project and its extras ask for, without itself and torch."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [*project["dependencies"], "hatchling>=1.25"]
+    for extra in project["optional-dependencies"].values():
+        wanted += [line for line in extra if not re.match(r"evfr\b|torch\b", line)]
+    return sorted(set(wanted))
+
+
+def torch_pin() -> str:
+    """Return the exact torch that the test extra asks for."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    return next(line for line in extras["test"] if line.startswith("torch=="))
+
+
+def resolve(python: str, wanted: list[str]) -> dict[str, str]:
+    """Return name to version as pip would install them on Linux for one Python."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "pip", "install", "--dry-run", "--quiet", "--ignore-installed"]
+        command += ["--report", "-", "--only-binary=:all:", "--python-version", python, "--target", folder]
+        # "typing-extensions" and friends come with torch; ask for its plain Python needs here.
+        command += ["filelock", "fsspec", "jinja2", "networkx", "sympy", "typing-extensions", "setuptools"]
+        done = subprocess.run([*command, *wanted], check=True, capture_output=True, text=True)
+    report = json.loads(done.stdout)
+    names = ((item["metadata"]["name"], item["metadata"]["version"]) for item in report["install"])
+    return {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in names}
+
+
+def write(pins: dict[str, dict[str, str]]) -> str:
+    """Return the text of constraints.txt, with a marker where Pythons differ."""
+    lines = []
+    for name in sorted({name for versions in pins.values() for name in versions}):
+        versions = {python: pins[python][name] for python in PYTHONS if name in pins[python]}
+        if len(set(versions.values())) == 1:
+            lines.append(f"{name}=={next(iter(versions.values()))}")
+            continue
+        lines += [f'{name}=={version} ; python_version == "{python}"' for python, version in versions.items()]
+    return HEADER + "\n".join(sorted([*lines, torch_pin()])) + "\n"
+
+
+def main() -> None:
+    """Resolve for every Python and write the file."""
+    wanted = requirements()
+    pins = {python: resolve(python, wanted) for python in PYTHONS}
+    (ROOT / "constraints.txt").write_text(write(pins))
+    print(f"constraints.txt: {sum(map(len, pins.values()))} versions for Python {', '.join(PYTHONS)}")
+
+
+if __name__ == "__main__":
+    main()
