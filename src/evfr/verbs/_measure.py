@@ -52,7 +52,6 @@ class Stored:
     digest: str
     frames: StoreKey
     signals: Mapping[str, StoreKey]
-    parameters: Mapping[str, Mapping[str, Any]]
     is_cached: bool
 
 
@@ -187,7 +186,7 @@ def measure_video(job: MeasureJob, heartbeat: Callable[[int, int | None], None])
     missing = {name: key for name, key in signal_keys.items() if not store.has(key)}
     has_frames = store.has(frames_key)
     if has_frames and not missing:
-        return Stored(digest, frames_key, signal_keys, parameters, True)
+        return Stored(digest, frames_key, signal_keys, True)
     _, made = signal_setup(job)
     with open_video(
         job.source.path, damaged=job.damaged, motion_vectors="motion" in missing, threads=job.threads
@@ -207,8 +206,9 @@ def measure_video(job: MeasureJob, heartbeat: Callable[[int, int | None], None])
             store, frames_key, table, info.to_dict(), problems, _place(scored.content, scored, table)
         )
     for name, key in missing.items():
-        _write_signal(store, key, _place(scored.values[name], scored, table), parameters[name])
-    return Stored(digest, frames_key, signal_keys, parameters, False)
+        recorded = {**parameters[name], "working_width": scored.working_widths[name]}
+        _write_signal(store, key, _place(scored.values[name], scored, table), recorded)
+    return Stored(digest, frames_key, signal_keys, False)
 
 
 def failed(source: VideoSource, problem: Problem) -> Measured:
@@ -354,7 +354,9 @@ def _collect(job: MeasureJob, outcome: Outcome) -> Measured:
     stored: Stored = outcome.value
     store = Store(job.store)
     table, metadata, content = read_frames(store, stored.frames)
-    values = {name: store.read(key)["dissimilarity"].to_numpy() for name, key in stored.signals.items()}
+    entries = {name: store.read_entry(key) for name, key in stored.signals.items()}
+    values = {name: entry.table["dissimilarity"].to_numpy() for name, entry in entries.items()}
+    parameters = {name: entry.metadata["signal"] for name, entry in entries.items()}
     problems = tuple(
         replace(Problem.from_dict(item), source=job.source.video_id) for item in metadata["problems"]
     )
@@ -366,7 +368,7 @@ def _collect(job: MeasureJob, outcome: Outcome) -> Measured:
         metadata["info"],
         content,
         values,
-        stored.parameters,
+        parameters,
         problems,
         stored.is_cached,
         stored.frames,
