@@ -280,11 +280,9 @@ def signal_setup(job: MeasureJob) -> tuple[dict[str, dict[str, Any]], dict[str, 
 
     embedder = make_embedder(job.embedding or "thumbnail") if "feature" in job.signals else None
     made = make_signals(job.signals, profile=job.profile, embedder=embedder)
-    parameters = {}
-    for name in job.signals:
-        parameters[name] = dict(signal_parameters(name, profile=job.profile))
-        if name == "feature" and embedder is not None:
-            parameters[name]["embedding"] = dict(embedder.parameters)
+    parameters = {
+        name: signal_parameters(name, profile=job.profile, embedder=embedder) for name in job.signals
+    }
     return parameters, made
 
 
@@ -297,6 +295,9 @@ def _place(values: NDArray[np.float64], scored: Any, table: FrameTable) -> NDArr
 
     placed = np.full(len(table), np.nan)
     placed[scored.frame_index] = values
+    if len(scored.frame_index) and scored.frame_index[-1] != len(table) - 1:
+        # The last decoded frame has a successor that did not decode: its 0.0 would pass for "nothing moves".
+        placed[scored.frame_index[-1]] = np.nan
     return placed
 
 
