@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["compact_stage", "is_compacted"]
 
 _MARK = b"evfr.compacted"
-_ADDED = ("video_id", "video_hash", "parameters")
+_ADDED = ("video_id", "video_hash", "parameters")  # the first only if a file names its video
 _FLUSH_BYTES = 64 << 20
 
 
@@ -28,7 +27,7 @@ def compact_stage(
 ) -> tuple[Path, int, int]:
     """Merge every file of ``stage`` into the one Parquet file ``out``, a few files in memory at a time.
 
-    Three text columns come first: ``video_id`` (from the metadata of each file, empty where there is none),
+    Text columns come first: ``video_id`` (from the metadata of each file; left out if no file has it),
     ``video_hash`` and ``parameters`` (JSON). A column that only some files have is null elsewhere.
 
     Parameters
@@ -101,11 +100,13 @@ def is_compacted(path: Path) -> bool:
 
 
 def _schema(paths: list[Path]) -> pa.Schema:
-    from evfr._core.store import _open
+    from evfr._core.store import read_footer
 
     merged: pa.Schema | None = None
+    has_video_id = False
     for path in paths:
-        schema = _open(path).schema_arrow.remove_metadata()
+        schema, metadata = read_footer(path)
+        has_video_id = has_video_id or "video_id" in metadata
         if merged is not None and schema.equals(merged):
             continue
         try:
@@ -116,25 +117,26 @@ def _schema(paths: list[Path]) -> pa.Schema:
                 "compact stores of one evfr version and one set of columns"
             ) from error
     assert merged is not None
-    clash = [name for name in _ADDED if name in merged.names]
+    added = _ADDED if has_video_id else _ADDED[1:]
+    clash = [name for name in added if name in merged.names]
     if clash:
         raise StoreError(f"the columns {clash} are taken by the merged file; rename them in the stage")
-    fields = [pa.field(name, pa.string(), nullable=False) for name in _ADDED]
-    fields += [f.with_nullable(True) if f.nullable else f for f in merged]
+    fields = [pa.field(name, pa.string(), nullable=name == "video_id") for name in added]
+    fields += [item.with_nullable(True) for item in merged]
     return pa.schema(fields, metadata={_MARK: b"1"})
 
 
 def _widen(entry: StoreEntry, schema: pa.Schema) -> pa.Table:
     rows = entry.table.num_rows
-    video_id: Any = entry.metadata.get("video_id", "")
+    video_id = entry.metadata.get("video_id")
     texts = {
-        "video_id": video_id if isinstance(video_id, str) else json.dumps(video_id),
+        "video_id": None if video_id is None else str(video_id),
         "video_hash": entry.key.video_hash,
         "parameters": entry.key.parameters,
     }
     columns = []
     for item in schema:
-        if item.name in texts:
+        if item.name in texts and item.name not in entry.table.column_names:
             columns.append(pa.repeat(pa.scalar(texts[item.name], pa.string()), rows))
         elif item.name in entry.table.column_names:
             columns.append(entry.table.column(item.name))

@@ -249,8 +249,7 @@ class Store:
 
     def read_metadata(self, key: StoreKey) -> dict[str, Any]:
         """Return what was passed as ``metadata`` to `write`, without reading the rows."""
-        path = self.path(key)
-        return _parse_footer(path, _open(path))[1]
+        return read_footer(self.path(key))[1]
 
     def files(self, stage: str | None = None) -> Iterator[Path]:
         """Yield the files of one stage or of all, in the order of their names."""
@@ -376,6 +375,12 @@ class Store:
         if path.is_relative_to(self.root / ".hashes") or _is_compacted(path):
             return None
         return StoreFinding(path, "foreign", "not a file of this store; evfr leaves it alone", size)
+
+
+def read_footer(path: Path) -> tuple[pa.Schema, dict[str, Any]]:
+    """Return the bare schema and the caller's metadata of one file of a store, without its rows."""
+    file = _open(path)
+    return file.schema_arrow.remove_metadata(), _parse_footer(path, file)[1]
 
 
 def write_parquet(table: pa.Table, sink: Any) -> None:

@@ -65,7 +65,8 @@ def map_videos(
     items : sequence
         The inputs, often `VideoSource` values.
     executor : {"serial", "processes"} or callable
-        ``serial`` runs here, ``processes`` in child processes: only these survive a crash and hold limits.
+        ``serial`` runs here, ``processes`` in child processes. Only the latter can be limited and may die:
+        ``jobs``, the two limits and ``tries`` mean nothing to ``serial``.
     jobs : int, optional
         How many at once; by default one for each CPU that this process may use.
     memory_limit_mb : int, optional
@@ -91,7 +92,7 @@ def map_videos(
     Raises
     ------
     ValueError
-        If an option is out of range, there is no such executor, or ``serial`` is asked to hold a limit.
+        If an option is out of range, or there is no such executor.
     TypeError
         If ``fn`` or an item cannot be sent to a child process.
     WorkerError

@@ -22,22 +22,13 @@ def run_serial(
     items : sequence
         The inputs.
     options : ExecutionOptions
-        ``jobs`` and ``tries`` mean nothing here; limits cannot be held.
+        Only ``on_progress`` means something here: nothing can stop a call in its own process, so the limits
+        are those of child processes.
 
     Yields
     ------
     Outcome
-
-    Raises
-    ------
-    ValueError
-        If a limit is asked for: nothing can stop a call in its own process.
     """
-    if options.memory_limit_mb is not None or options.timeout_seconds is not None:
-        raise ValueError(
-            "the serial executor cannot hold memory_limit_mb or timeout_seconds; "
-            "leave them None or use executor='processes'"
-        )
     for index, item in enumerate(items):
 
         def heartbeat(done: int, total: int | None, index: int = index) -> None:
