@@ -1,1 +1,31 @@
-"""To come."""
+"""Read video: every frame once, exactly, upright, with the truth about what is damaged or missing.
+
+`open_video` makes one sequential pass; `frames` is the same as a plain generator; `scan` keeps no pixels;
+`inspect_video` says what a video is; `resolve_inputs` turns paths, folders, globs and lists into sources;
+`extract_frames` fetches single frames exactly.
+
+A video is a file that FFmpeg reads, or a folder or zip of images in natural order. A frame is known by its index in
+presentation order, its integer pts and time base, and the XXH64 of its luma plane. The same index gives the same
+bytes on every path. Damage is never hidden: frames it may have reached are suspect, frames that do not decode keep
+their place, and every problem has a stable code (`evfr.errors.ProblemCode`).
+"""
+
+from evfr.video._container import printable
+from evfr.video._frames import MOTION_VECTOR_DTYPE, Frame, VideoFrame
+from evfr.video._hash import content_hash
+from evfr.video._info import VideoInfo
+from evfr.video._open import frames, open_video, scan
+from evfr.video._reader import VideoReader
+
+__all__ = [
+    "MOTION_VECTOR_DTYPE",
+    "Frame",
+    "VideoFrame",
+    "VideoInfo",
+    "VideoReader",
+    "content_hash",
+    "frames",
+    "open_video",
+    "printable",
+    "scan",
+]

@@ -1,8 +1,9 @@
 """Open a video file by descriptor, so that nothing but that one regular file is ever read.
 
-A "video" may be a playlist, an SDP description or a URL in disguise. The file is opened by the system (without
-blocking, so a FIFO cannot hang us), proved regular and non-empty, and handed to FFmpeg's ``fd:`` protocol, the
-only one allowed; of the demuxers only those of real video files are allowed, and none that opens other files.
+A "video" may be a playlist, an SDP description or a URL in disguise. The file is opened by the system
+(without blocking, so a FIFO cannot hang us), proved regular and non-empty, and handed to FFmpeg's ``fd:``
+protocol, the only one allowed; of the demuxers only those of real video files are allowed, and none that opens
+other files.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ __all__ = [
     "DEFAULT_MAX_PIXELS",
     "FORMATS",
     "fail",
+    "has_time_stamps",
     "open_container",
     "open_descriptor",
     "prepare_decoder",
@@ -304,6 +306,14 @@ def prepare_decoder(
     if motion_vectors:
         options["flags2"] = "+export_mvs"
     context.options = options
+
+
+def has_time_stamps(container: InputContainer, stream: VideoStream) -> bool:
+    """Whether the container states presentation times: AVI with reordered pictures does not.
+
+    AVI counts chunks in decoding order; what FFmpeg gives as pts there is wrong as soon as pictures are reordered.
+    """
+    return not (container.format.name == "avi" and stream.codec_context.has_b_frames)
 
 
 def _reason(error: Exception) -> str:
