@@ -1,4 +1,4 @@
-"""Print a command exactly as README.md prints it: the code block after ``<!-- command: NAME -->``."""
+"""Print a command exactly as README.md prints it: the code block after ``<!-- NAME -->``."""
 
 from __future__ import annotations
 
@@ -30,11 +30,9 @@ def readme_command(name: str, text: str | None = None) -> str:
         If there is not exactly one such block.
     """
     text = README.read_text() if text is None else text
-    found = re.findall(rf"<!-- command: {re.escape(name)} -->\n+```\w*\n(.*?)\n```", text, re.DOTALL)
+    found = re.findall(rf"<!-- {re.escape(name)} -->\n+```\w*\n(.*?)\n```", text, re.DOTALL)
     if len(found) != 1:
-        raise LookupError(
-            f"README.md has {len(found)} code blocks marked '<!-- command: {name} -->', wanted 1"
-        )
+        raise LookupError(f"README.md has {len(found)} code blocks marked '<!-- {name} -->', wanted 1")
     return str(found[0])
 
 

@@ -62,7 +62,9 @@ class MethodFamily:
     supplied: tuple[str, ...]
 
 
-METHODS = {"select": MethodFamily("method", "method_options", "evfr.sampling:SAMPLERS", ("seed", "cuts"))}
+METHODS = {
+    "select": MethodFamily("method", "method_options", "evfr.sampling:SAMPLERS", ("seed", "stride", "cuts"))
+}
 
 EXIT_ERROR, EXIT_USAGE, EXIT_BAD_INPUTS, EXIT_INTERRUPTED = 1, 2, 3, 130
 HELP = """Choose the frames of video that are worth labelling, and say why.
@@ -107,6 +109,9 @@ class UsageProblem(Exception):
 
 def _report_crash(kind: type[BaseException], error: BaseException, trace: object) -> None:
     """Show a defect of our own as one line as well; ``--debug`` shows the trace."""
+    if issubclass(kind, KeyboardInterrupt):
+        write_error("interrupted", "nothing was running yet")
+        return
     write_error(
         "error", f"internal error ({kind.__name__}: {error}); run it again with --debug for the trace"
     )

@@ -13,6 +13,8 @@ from evfr._cli.terminal import make_console, printable
 
 __all__ = ["PRINTERS"]
 
+MOST_ROWS = 50
+
 
 def print_inspect(result: Any) -> None:
     """Show a row per video: what it is, how many frames really decode, what is wrong."""
@@ -66,6 +68,74 @@ def print_score(result: Any) -> None:
                 )
             )
     _print_table(headers, rows)
+
+
+def print_select(result: Any) -> None:
+    """Show a row per video, then what was selected and where it is; for a dry run, what would be done."""
+    if result.plan is not None:
+        _print_plan(result.plan)
+        return
+    inputs = result.manifest["inputs"]
+    _print_table(
+        ("video", "frames", "selected", "method", "dynamicity", "notes"),
+        [_select_row(entry) for entry in inputs[:MOST_ROWS]],
+    )
+    if len(inputs) > MOST_ROWS:
+        _write_lines([f"... and {len(inputs) - MOST_ROWS} more; --json shows all"])
+    if result.reduced:
+        rows = [(f"S{stride}", str(len(part)), _folder(part)) for stride, part in result.reduced]
+        _print_table(("dataset", "frames", "folder"), rows)
+        return
+    total = sum(entry["frame_count"] for entry in inputs)
+    _write_lines([f"{len(result)} of {total} frames selected"])
+    if result.folder is None:
+        frames = result.table.select(["video_id", "frame_index", "time_seconds", "reason"]).to_pylist()
+        rows = [
+            (f["video_id"], str(f["frame_index"]), f"{f['time_seconds']:.3f}", f["reason"]) for f in frames
+        ]
+        _print_table(("video", "frame", "seconds", "reason"), rows)
+        _write_lines(["nothing was written; --out DIR writes the images, the manifest and the report"])
+        return
+    for name in ("report.html", "selection.json", "selection.parquet", "frames"):
+        if (result.folder / name).exists():
+            _write_lines([f"{name.split('.')[0]:<10}{result.folder / name}"])
+
+
+def _select_row(entry: Any) -> tuple[str, ...]:
+    if entry["status"] == "failed" or "selected" not in entry:
+        return (entry["video_id"], str(entry["frame_count"] or ""), "", "", "", entry["status"])
+    values = [signal["dynamicity"] for signal in entry["signals"].values()]
+    dynamicity = ", ".join("?" if value is None else f"{value:.2f}" for value in values)
+    notes = ([] if entry["status"] == "ok" else [entry["status"]]) + list(entry["notes"])
+    frames, selected = str(entry["frame_count"]), str(entry["selected"])
+    return (entry["video_id"], frames, selected, entry["method"], dynamicity, "; ".join(notes))
+
+
+def _print_plan(plan: Any) -> None:
+    rows = []
+    for entry in plan["videos"]:
+        state = entry["problem"] or ("in the store" if entry["is_cached"] else "to be decoded")
+        claimed = entry["claimed_frames"]
+        rows.append((entry["video_id"], "?" if claimed is None else str(claimed), state))
+    _print_table(("video", "frames (claimed)", "state"), rows)
+    seconds = "an unknown time" if plan["seconds"] is None else f"about {format_seconds(plan['seconds'])}"
+    _write_lines(
+        [
+            f"would decode {plan['decode_frames']} frames of {plan['decode_videos']} videos in {seconds} "
+            f"with {plan['jobs']} processes; nothing was written"
+        ]
+    )
+
+
+def _folder(selection: Any) -> str:
+    return "not written" if selection.folder is None else str(selection.folder)
+
+
+def print_extract(result: Any) -> None:
+    """Show how many images of how many videos were written, and where."""
+    count = sum(map(len, result.files.values()))
+    videos = sum(1 for files in result.files.values() if files)
+    _write_lines([f"{count} images of {videos} videos in {result.folder}"])
 
 
 def print_summary(result: Any) -> None:
@@ -122,11 +192,11 @@ def _write_lines(lines: Sequence[str]) -> None:
 PRINTERS: dict[str, Callable[[Any], None]] = {
     "inspect": print_inspect,
     "score": print_score,
-    "select": print_summary,
-    "extract": print_summary,
+    "select": print_select,
+    "extract": print_extract,
     "compact": print_summary,
     "verify": print_summary,
     "plot": print_summary,
     "doctor": print_doctor,
-    "demo": print_summary,
+    "demo": print_select,
 }
