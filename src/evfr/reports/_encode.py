@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from evfr._core.rng import generator
 from evfr._core.types import Problem
 from evfr.reports._values import PackedThumbnails, Segment, SelectionReport, Sheet, StrideRow, VideoReport
 
@@ -94,14 +95,27 @@ def encode_video(video: VideoReport) -> dict[str, Any]:
         "problems": [problem.to_dict() for problem in video.problems],
         "is_static": video.is_static,
         "seed": str(video.seed),
+        "drawn": _drawn(video),
         "size": plain(video.size),
         "allocation_activity": plain(video.allocation_activity),
         "minimum": video.minimum,
         "maximum": video.maximum,
         "include": list(video.include),
         "exclude": list(video.exclude),
+        "labeled": list(video.labeled),
         "files": list(video.files),
     }
+
+
+def _drawn(video: VideoReport) -> list[int] | None:
+    """Return how many frames a random start was drawn for, and the start: a page has no such generator."""
+    if video.options.get("start") != "random" or video.method not in ("uniform", "systematic"):
+        return None
+    eligible = video.is_selectable.copy()
+    eligible[list(video.exclude + video.labeled)] = False
+    count = int(eligible.sum())
+    top = count if video.method == "uniform" else 2**24
+    return [count, int(generator(video.seed).integers(top))] if count else None
 
 
 def encode_sheets(packed: PackedThumbnails) -> list[dict[str, Any]]:
@@ -160,6 +174,7 @@ def decode_video(data: Mapping[str, Any], sheets: Sequence[Mapping[str, Any]] | 
         maximum=data["maximum"],
         include=tuple(data["include"]),
         exclude=tuple(data["exclude"]),
+        labeled=tuple(data["labeled"]),
         files=tuple(data["files"]),
     )
 

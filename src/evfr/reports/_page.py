@@ -28,11 +28,18 @@ if TYPE_CHECKING:
 __all__ = ["read_report", "render_report"]
 
 STYLES = ("vendor/uPlot.min.css", "assets/report.css")
+
 SCRIPTS = (
     "vendor/uPlot.iife.min.js",
-    "assets/sampling.js",
+    "assets/dom.js",
     "assets/data.js",
+    "assets/sampling.js",
+    "assets/budget.js",
+    "assets/state.js",
     "assets/charts.js",
+    "assets/overview.js",
+    "assets/detail.js",
+    "assets/tables.js",
     "assets/report.js",
 )
 THUMBNAIL_BYTES_PER_FRAME = 380
@@ -71,20 +78,16 @@ def render_report(report: SelectionReport) -> str:
         packed = _packed(video, budget)
         if packed is not None and packed.sheets:
             blocks.append(_block(f"sheets-{place}", encode_sheets(packed)))
-    page = _asset("assets/template.html")
-    for name, text in (
-        ("title", html.escape(report.title)),
-        ("style_hash", _hash(style)),
-        ("script_hash", _hash(script)),
-        ("style", style),
-        ("script", script),
-        ("data", "\n".join(blocks)),
-    ):
-        before, mark, after = page.partition("{{" + name + "}}")
-        if not mark:
-            raise ValueError(f"assets/template.html has no {{{{{name}}}}} or not in the expected order")
-        page = before + text + after
-    return page.encode("ascii", "xmlcharrefreplace").decode("ascii")
+    parts = {
+        "title": html.escape(report.title).encode("ascii", "xmlcharrefreplace").decode("ascii"),
+        "style_hash": _hash(style),
+        "script_hash": _hash(script),
+        "style": style,
+        "script": script,
+        "data": "\n".join(blocks),
+    }
+    # One pass: what is filled in is never searched for marks again.
+    return re.sub(r"\{\{(\w+)\}\}", lambda mark: parts[mark[1]], _asset("assets/template.html"))
 
 
 def read_report(path: Path) -> SelectionReport:

@@ -195,9 +195,9 @@ class VideoReport:
     allocation_activity : float
         What the allocation saw as its activity; NaN stands for the activity of the report's signal.
     minimum, maximum : int or None
-        Bounds of this video's share of the budget; None: 0 and the number of selectable frames.
-    include, exclude : tuple of int
-        Frames that the selection was told to take or to leave.
+        Bounds of this video's share that the allocation saw; None where there was no allocation.
+    include, exclude, labeled : tuple of int
+        Frames that the selection was told to take, to leave, or to count as labelled already.
     files : tuple of n str
         Relative address of each selected frame's full-size image, or empty.
     """
@@ -237,6 +237,7 @@ class VideoReport:
     maximum: int | None = None
     include: tuple[int, ...] = ()
     exclude: tuple[int, ...] = ()
+    labeled: tuple[int, ...] = ()
     files: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -339,7 +340,8 @@ class SelectionReport:
     manifest : mapping
         Content of ``selection.json``, which the page's export button completes by an ``edits`` object.
     minimum, maximum : int or None
-        Bounds of each video's share of the budget, where a video does not say its own.
+        Bounds of each video's share of the budget as the user gave them; None: every video gets a frame where
+        the budget reaches for all of them, and as many as it has.
     """
 
     title: str
