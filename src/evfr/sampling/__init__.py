@@ -1,1 +1,60 @@
-"""To come."""
+"""Choose frames: an array of weights and a number in, strictly increasing frame indices out.
+
+Samplers never see a video. The contract is one call, ``sampler(weights, n, *, seed=0, <own options>) -> Sample``:
+``weights`` is (N,) float64, 0 or more (NaN is counted and weighs nothing), ``n`` between 0 and N, and the result has
+exactly n indices, the probability that the design includes each, and a rank and a reason for each.
+
+`sample` runs any of them on one video under `Constraints`, exactly; `allocate` splits a budget over videos or shots.
+
+To add one: write one file with one function, add one line to `SAMPLERS`. Options of the command line, contract tests
+and the reference page follow from its signature and docstring.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from evfr.sampling._adaptive import adaptive, successive_inclusion
+from evfr.sampling._allocate import STRIDES, allocate, budget
+from evfr.sampling._auto import auto
+from evfr.sampling._classes import ClassCheck, class_check
+from evfr.sampling._constraints import Constraints, feasible_range
+from evfr.sampling._quality import quality_mask
+from evfr.sampling._random import random
+from evfr.sampling._sample import Sample, Sampler, Segment
+from evfr.sampling._select import sample
+from evfr.sampling._systematic import systematic
+from evfr.sampling._uniform import uniform
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = [
+    "SAMPLERS",
+    "STRIDES",
+    "ClassCheck",
+    "Constraints",
+    "Sample",
+    "Sampler",
+    "Segment",
+    "adaptive",
+    "allocate",
+    "auto",
+    "budget",
+    "class_check",
+    "feasible_range",
+    "quality_mask",
+    "random",
+    "sample",
+    "successive_inclusion",
+    "systematic",
+    "uniform",
+]
+
+SAMPLERS: dict[str, Callable[..., Sample]] = {
+    "uniform": uniform,
+    "random": random,
+    "adaptive": adaptive,
+    "systematic": systematic,
+    "auto": auto,
+}

@@ -1,0 +1,350 @@
+"""Sample one video under constraints that hold exactly."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from evfr.errors import ConstraintError
+from evfr.sampling._constraints import Constraints, Prepared, prepare, prepared_range
+from evfr.sampling._sample import Sample, Segment, check_budget, check_weights
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["sample"]
+
+
+def sample(
+    method: str | Callable[..., Any],
+    weights: ArrayLike,
+    n: int,
+    *,
+    times: ArrayLike | None = None,
+    seed: int = 0,
+    constraints: Constraints | None = None,
+    options: Mapping[str, Any] | None = None,
+    cuts: ArrayLike | None = None,
+) -> Sample:
+    """Choose n frames of one video by a named method, under constraints that hold exactly.
+
+    Parameters
+    ----------
+    method : str or callable
+        A key of `SAMPLERS`, or a callable ``(weights, n, *, seed, **options)`` that returns a `Sample` or an
+        array of n indices.
+    weights : (N,) array_like
+        0 or more; NaN counts as 0.
+    n : int
+        Frames to choose, included ones among them; labelled frames do not count.
+    times : (N,) array_like or None
+        Seconds since the first frame; needed for gaps in seconds. Where they step back, gaps are measured from
+        the latest time shown so far.
+    seed : int
+        Same arguments, same bytes.
+    constraints : Constraints or None
+        What must hold; None is nothing.
+    options : mapping or None
+        Keyword options of the method.
+    cuts : (K,) array_like of int, or None
+        First frames of shots, for methods that take ``cuts``.
+
+    Returns
+    -------
+    Sample
+        Exactly n frames that satisfy every constraint.
+
+    Raises
+    ------
+    ValueError
+        If an argument is not allowed.
+    ConstraintError
+        If no n frames satisfy the constraints; the text names the one that cannot hold, with figures.
+
+    Notes
+    -----
+    Frames that may not be chosen (not selectable, excluded, labelled) are ruled out first.
+
+    *Nested methods* (those whose sample has an ``order`` of all frames): ruled-out frames are struck from the
+    order, so every other frame keeps its place; included frames come first. Without gaps the sample is the
+    first n.
+
+    *Other methods* run on the frames that may be chosen, closed up as if the others did not exist (cuts move
+    along), with the full n, which gives n targets. Each included frame replaces a target:
+
+    1. An included frame that is a target takes that one.
+    2. The other included frames, in increasing order, each take the nearest target not yet taken (by
+       difference of frame indices; ties to the lower).
+    3. Without gaps, the sample is the included frames and the targets not taken.
+
+    *Gaps*: frames are then taken in order of preference, skipping each one that would make n frames impossible;
+    this test is exact (see ``_chain``), so the result exists whenever any n frames satisfy the constraints.
+    The order is that of a nested method, or else the targets by rank, and after them all other frames by their
+    distance to the nearest target that had to be skipped (ties to the lower index).
+
+    ``inclusion`` stays exact when only eligibility restricts; it is 1 for included frames and NaN where gaps,
+    or included frames in a method that is not nested, make it unknown.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> sample("uniform", np.ones(12), 4, constraints=Constraints(exclude=(3,), min_gap=2)).indices.tolist()
+    [0, 2, 6, 9]
+    """
+    constraints = constraints or Constraints()
+    raw = np.asarray(weights, dtype=np.float64)
+    values, nan_count = check_weights(raw)
+    prepared = prepare(len(values), constraints, times)
+    n = _check_n(n, constraints, prepared)
+    method_call = _Call.resolve(method, seed, options)
+    cut_frames = np.unique(np.asarray([] if cuts is None else cuts, dtype=np.int64))
+
+    frames = np.flatnonzero(prepared.eligible)
+    base = method_call.on(raw, frames, n, cut_frames)
+    if len(frames) == len(raw) and not len(prepared.include) and not prepared.is_gapped:
+        return base
+    if base.order is not None and len(base.order) == len(frames):
+        result = _from_order(method_call, raw, n, prepared, base, cut_frames)
+    else:
+        result = _from_targets(n, prepared, base, frames)
+    notes = result.notes
+    is_timed = constraints.min_gap_seconds is not None or constraints.max_gap_seconds is not None
+    if is_timed and np.any(np.diff(np.asarray(times, dtype=np.float64)) < 0):
+        notes = (*notes, "time stamps step back; gaps in seconds use the latest time shown so far")
+    return replace(result, notes=notes, nan_count=nan_count)
+
+
+def _check_n(n: int, constraints: Constraints, prepared: Prepared) -> int:
+    total = len(prepared.eligible)
+    n_eligible = int(prepared.eligible.sum())
+    n = check_budget(n, max(total, n if isinstance(n, int) else 0))
+    if n > n_eligible:
+        n_blocked = total - n_eligible - len(set(constraints.exclude) | set(constraints.labeled))
+        raise ConstraintError(
+            f"n={n} frames are asked for, but only {n_eligible} of {total} can be selected "
+            f"({len(constraints.exclude)} excluded, {len(constraints.labeled)} labelled, "
+            f"{max(n_blocked, 0)} others not selectable); lower n"
+        )
+    if n < len(prepared.include):
+        raise ConstraintError(f"include has {len(prepared.include)} frames, n is {n}; raise n")
+    low, high = prepared_range(constraints, prepared)
+    if n < low:
+        given = f" with {constraints.min_gap_text}" if constraints.min_gap_text else ""
+        raise ConstraintError(f"{constraints.max_gap_text}{given} needs at least {low} frames, n is {n}")
+    if n > high:
+        given = f" with {constraints.max_gap_text}" if constraints.max_gap_text else ""
+        raise ConstraintError(
+            f"{constraints.min_gap_text}{given} leaves room for {high} frames at most, n is {n}"
+        )
+    return n
+
+
+class _Call(NamedTuple):
+    """A sampler with its name, seed and options bound."""
+
+    name: str
+    function: Callable[..., Any]
+    keywords: dict[str, Any]
+    takes_cuts: bool
+
+    @classmethod
+    def resolve(cls, method: str | Callable[..., Any], seed: int, options: Mapping[str, Any] | None) -> _Call:
+        from evfr.sampling import SAMPLERS
+
+        if isinstance(method, str):
+            if method not in SAMPLERS:
+                raise ValueError(f"method must be one of {', '.join(SAMPLERS)} or a callable, got {method!r}")
+            name, function = method, SAMPLERS[method]
+        else:
+            name, function = getattr(method, "__name__", type(method).__name__), method
+        parameters = inspect.signature(function).parameters
+        allowed = [
+            key
+            for key, value in parameters.items()
+            if value.kind is value.KEYWORD_ONLY and key not in ("seed", "cuts")
+        ]
+        for key in options or {}:
+            if key not in allowed:
+                has = f"it has: {', '.join(allowed)}" if allowed else "it has none"
+                raise ValueError(f"method {name!r} has no option {key!r}; {has}")
+        return cls(name, function, {"seed": seed, **(options or {})}, "cuts" in parameters)
+
+    def on(
+        self, weights: NDArray[np.float64], frames: NDArray[np.int64], n: int, cuts: NDArray[np.int64]
+    ) -> Sample:
+        """Sample from some frames as if the others did not exist; indices are those of the whole video."""
+        keywords = dict(self.keywords)
+        if self.takes_cuts:
+            moved = np.searchsorted(frames, cuts)
+            keywords["cuts"] = np.unique(moved[(moved > 0) & (moved < len(frames))])
+        part = self.function(weights[frames], n, **keywords)
+        if not isinstance(part, Sample):
+            part = _wrap(self.name, part)
+        if len(part) != n or (n and part.indices[-1] >= len(frames)):
+            raise ValueError(
+                f"sampler {self.name!r} must return {n} indices below {len(frames)}, got {part!r}"
+            )
+        if len(frames) == len(weights):
+            return part
+        probabilities = None
+        if part.probabilities is not None:
+            probabilities = np.zeros(len(weights))
+            probabilities[frames] = part.probabilities
+        return replace(
+            part,
+            indices=frames[part.indices],
+            order=None if part.order is None else frames[part.order],
+            probabilities=probabilities,
+            segments=tuple(
+                Segment(
+                    int(frames[s.start]), int(frames[s.stop - 1]) + 1, s.n, s.strategy, s.dynamicity, s.reason
+                )
+                for s in part.segments
+            ),
+        )
+
+
+def _wrap(name: str, chosen: Any) -> Sample:
+    """Make a sample of the bare indices that a user's callable returned."""
+    indices = np.asarray(chosen)
+    if indices.ndim != 1 or (len(indices) and indices.dtype.kind not in "iu"):
+        raise ValueError(
+            f"sampler {name!r} must return a Sample or a one-dimensional array of integers, "
+            f"got {indices.dtype} {indices.shape}"
+        )
+    rank = np.argsort(indices, kind="stable")
+    return Sample(
+        indices=indices[rank].astype(np.int64),
+        inclusion=np.full(len(indices), np.nan),
+        rank=rank.astype(np.int64),
+        reasons=(f"{name}: chosen",) * len(indices),
+        method=name,
+    )
+
+
+def _from_order(
+    call: _Call, raw: NDArray[np.float64], n: int, prepared: Prepared, base: Sample, cuts: NDArray[np.int64]
+) -> Sample:
+    """Apply the constraints to a nested method: strike frames from its order, then take the best that fit."""
+    everything = np.arange(len(raw), dtype=np.int64)
+    # Keys belong to frames: the order of the whole video, not of what is left, keeps a frame's place stable.
+    whole = base if prepared.eligible.all() else call.on(raw, everything, n, cuts)
+    is_free = prepared.eligible.copy()
+    is_free[prepared.include] = False
+    if whole.order is None or len(whole.order) != len(raw):
+        raise ValueError(
+            f"sampler {call.name!r} gave an order for some frames of the video, not for all of them"
+        )
+    order = whole.order[is_free[whole.order]]
+    room = n - len(prepared.include)
+    picked = order[_fit(prepared, prepared.include, order, room)] if prepared.is_gapped else order[:room]
+    place = np.empty(len(raw), dtype=np.int64)
+    place[whole.order] = everything
+    own = dict(zip(whole.indices.tolist(), whole.reasons, strict=True))
+    why = {
+        i: own.get(i, f"{call.name}: place {place[i] + 1} of its order; frames before it were ruled out")
+        for i in picked.tolist()
+    }
+    rest = call.on(raw, np.flatnonzero(is_free), room, cuts) if len(prepared.include) else base
+    probabilities = None if prepared.is_gapped or rest.probabilities is None else rest.probabilities.copy()
+    if probabilities is not None:
+        probabilities[prepared.include] = 1.0
+    return _assemble(
+        replace(rest, method=base.method),
+        prepared,
+        picked,
+        why,
+        probabilities,
+        None if prepared.is_gapped else np.concatenate([prepared.include, order]),
+    )
+
+
+def _from_targets(n: int, prepared: Prepared, base: Sample, frames: NDArray[np.int64]) -> Sample:
+    """Apply the constraints to a method whose picks are targets that may have to move."""
+    targets = base.indices[np.argsort(base.rank)]
+    reasons = dict(zip(base.indices.tolist(), base.reasons, strict=True))
+    targets = targets[~_taken_by(prepared.include, targets)]
+    room = n - len(prepared.include)
+    if not prepared.is_gapped:
+        probabilities = None if len(prepared.include) else base.probabilities
+        return _assemble(base, prepared, targets, reasons, probabilities, None)
+    fits = _fit(prepared, prepared.include, targets, room)
+    picked, lost = targets[fits], np.sort(targets[~fits])
+    if len(picked) < room:
+        chosen = np.concatenate([prepared.include, picked])
+        others = np.setdiff1d(frames, chosen)
+        nearest = _nearest(others, lost)
+        distance = np.abs(others - nearest)
+        by_distance = np.argsort(distance, kind="stable")
+        others, nearest = others[by_distance], nearest[by_distance]
+        fills = _fit(prepared, chosen, others, room - len(picked))
+        picked = np.concatenate([picked, others[fills]])
+        for i, target in zip(others[fills].tolist(), nearest[fills].tolist(), strict=True):
+            reasons[i] = f"{base.method}: moved {abs(i - target)} frames from {target} by the constraints"
+    notes = base.notes
+    if len(lost):
+        notes = (*notes, f"{base.method}: {len(lost)} of {n} frames were moved by the constraints")
+    return _assemble(replace(base, notes=notes), prepared, picked, reasons, None, None)
+
+
+def _taken_by(include: NDArray[np.int64], targets: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return which targets the included frames replace (steps 1 and 2 of `sample`'s notes)."""
+    is_taken = np.isin(targets, include)
+    by_index = np.argsort(targets)
+    for frame in include[~np.isin(include, targets)].tolist():
+        left = by_index[~is_taken[by_index]]
+        is_taken[left[np.argmin(np.abs(targets[left] - frame))]] = True
+    return is_taken
+
+
+def _nearest(frames: NDArray[np.int64], lost: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the nearest of the sorted lost targets for each frame, ties to the lower."""
+    after = np.searchsorted(lost, frames)
+    below = lost[np.maximum(after - 1, 0)]
+    above = lost[np.minimum(after, len(lost) - 1)]
+    nearest: NDArray[np.int64] = np.where(np.abs(frames - below) <= np.abs(above - frames), below, above)
+    return nearest
+
+
+def _fit(
+    prepared: Prepared, chosen: NDArray[np.int64], order: NDArray[np.int64], room: int
+) -> NDArray[np.bool_]:
+    """Return which frames of ``order`` to take so that the constraints hold with ``room`` more frames."""
+    from evfr.sampling._chain import pick_in_order
+
+    fixed, is_given = prepared.nodes(chosen)
+    allowed = prepared.allowed()
+    allowed[fixed] = False
+    fits: NDArray[np.bool_] = pick_in_order(fixed, is_given, allowed, *prepared[4:], order + 1, room)
+    return fits
+
+
+def _assemble(
+    base: Sample,
+    prepared: Prepared,
+    picked: NDArray[np.int64],
+    reasons: dict[int, str],
+    probabilities: NDArray[np.float64] | None,
+    order: NDArray[np.int64] | None,
+) -> Sample:
+    """Put included and picked frames (each in order of rank) into one sample."""
+    ranked = np.concatenate([prepared.include, picked])
+    rank = np.argsort(ranked, kind="stable").astype(np.int64)
+    indices = ranked[rank]
+    included = set(prepared.include.tolist())
+    inclusion = np.full(len(indices), np.nan) if probabilities is None else probabilities[indices]
+    inclusion[np.isin(indices, prepared.include)] = 1.0
+    return replace(
+        base,
+        indices=indices,
+        inclusion=inclusion,
+        rank=rank,
+        reasons=tuple("include: asked for" if i in included else reasons[i] for i in indices.tolist()),
+        order=order,
+        probabilities=probabilities,
+    )
