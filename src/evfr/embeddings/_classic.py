@@ -37,7 +37,7 @@ def checked_frames(frames: NDArray[np.uint8] | Iterable[NDArray[np.uint8]]) -> I
 def _grey(frame: NDArray[np.uint8], width: int, height: int) -> NDArray[np.float64]:
     # Rounded once, after the shrinking, so that a thumbnail does not depend on the order of the two steps.
     small = cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA).astype(np.float64)
-    return np.asarray(small @ np.array([0.299, 0.587, 0.114]))
+    return np.asarray(0.299 * small[..., 0] + 0.587 * small[..., 1] + 0.114 * small[..., 2])
 
 
 def _stack(rows: list[NDArray[np.float64]], size: int) -> NDArray[np.float32]:

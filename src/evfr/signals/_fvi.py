@@ -110,9 +110,8 @@ def fvi(
             return FviResult(np.full(count, 1.0 / count), is_static=nan_count == 0, nan_count=nan_count)
         measured = ~is_nan
         return FviResult(measured / float(measured.sum()), is_static=True, nan_count=nan_count)
-    # Dividing by the largest first keeps subnormal and huge values from spoiling the sum.
-    filled /= largest
-    return FviResult(filled / math.fsum(filled), is_static=False, nan_count=nan_count)
+    scaled = _unit_range(filled, largest)
+    return FviResult(scaled / math.fsum(scaled), is_static=False, nan_count=nan_count)
 
 
 def dynamicity(d: ArrayLike, cuts: ArrayLike | None = None) -> float:
@@ -152,7 +151,7 @@ def dynamicity(d: ArrayLike, cuts: ArrayLike | None = None) -> float:
     largest = float(inside.max())
     if largest == 0.0:
         return 0.0
-    inside = inside / largest
+    inside = _unit_range(inside, largest)
     mean = math.fsum(inside) / len(inside)
     return math.sqrt(math.fsum((inside - mean) ** 2) / len(inside)) / mean
 
@@ -203,6 +202,11 @@ def _values_and_ends(d: ArrayLike, cuts: ArrayLike | None) -> tuple[NDArray[np.f
     if count == 0:
         return values, np.zeros(0, dtype=np.int64)
     return values, np.append(first - 1, count - 1)
+
+
+def _unit_range(values: NDArray[np.float64], largest: float) -> NDArray[np.float64]:
+    """Scale by a power of two, hence exactly, so that neither sums nor squares under- or overflow."""
+    return np.ldexp(values, -math.frexp(largest)[1])
 
 
 def _inside(values: NDArray[np.float64], ends: NDArray[np.int64]) -> NDArray[np.float64]:
