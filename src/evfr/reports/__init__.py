@@ -9,6 +9,7 @@ page: a field with a default in ``_values.py``, its line in ``_encode.py`` (both
 ``assets/``. ``vendor/`` holds uPlot as published, with its licence and checksums.
 """
 
+from evfr.reports._figures import write_figures
 from evfr.reports._page import read_report, render_report
 from evfr.reports._thumbnails import pack_thumbnails, thumbnail_frames
 from evfr.reports._values import (
@@ -33,4 +34,5 @@ __all__ = [
     "read_report",
     "render_report",
     "thumbnail_frames",
+    "write_figures",
 ]

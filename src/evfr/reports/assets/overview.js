@@ -100,7 +100,7 @@ const evfrOverview = (() => {
       const share = el("span", { class: "muted" });
       const bar = el("span", { class: "bar-fill" });
       bar.style.width = (100 * Math.min(1, (value || 0) / top)).toFixed(2) + "%";
-      const limit = video.options ? video.options.threshold : undefined;
+      const limit = report.method === "auto" ? Object.assign({}, evfrBudget.DEFAULTS.auto, video.options).threshold : undefined;
       let mark = null;
       if (Number.isFinite(limit) && limit <= top) {
         mark = el("span", { class: "bar-mark", title: "threshold " + number(limit) });
