@@ -206,7 +206,13 @@ def _open_session(path: Path, threads: int) -> tuple[Any, str]:
     try:
         # Weights beside the file are found only when the session opens the path itself.
         session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except (state.Fail, state.InvalidProtobuf, state.InvalidGraph, state.NotImplemented) as error:
+    except (
+        state.Fail,
+        state.InvalidArgument,
+        state.InvalidGraph,
+        state.InvalidProtobuf,
+        state.NotImplemented,
+    ) as error:
         raise InputError(f"{path} is no ONNX model that onnxruntime runs: {error}") from error
     return session, hashlib.blake2b(data, digest_size=16).hexdigest()
 
