@@ -14,18 +14,35 @@ from evfr.video._container import printable
 from evfr.video._frames import MOTION_VECTOR_DTYPE, Frame, VideoFrame
 from evfr.video._hash import content_hash
 from evfr.video._info import VideoInfo
+from evfr.video._inputs import VideoSource, resolve_inputs
+from evfr.video._inspect import failed_info, inspect_video
 from evfr.video._open import frames, open_video, scan
 from evfr.video._reader import VideoReader
+from evfr.video._write import FrameFileName, frame_file_name, parse_frame_file_name, write_frame
+from evfr.video.extraction import ExtractionPlan, extract_frames, plan_extraction
+from evfr.video.synthetic import draw_clip
 
 __all__ = [
     "MOTION_VECTOR_DTYPE",
+    "ExtractionPlan",
     "Frame",
+    "FrameFileName",
     "VideoFrame",
     "VideoInfo",
     "VideoReader",
+    "VideoSource",
     "content_hash",
+    "draw_clip",
+    "extract_frames",
+    "failed_info",
+    "frame_file_name",
     "frames",
+    "inspect_video",
     "open_video",
+    "parse_frame_file_name",
+    "plan_extraction",
     "printable",
+    "resolve_inputs",
     "scan",
+    "write_frame",
 ]

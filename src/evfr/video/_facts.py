@@ -24,15 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Outcome", "final_facts", "gop_lengths", "is_variable_rate", "pass_problems"]
 
-_PARTIAL = frozenset(
-    {
-        ProblemCode.W_TRUNCATED,
-        ProblemCode.W_CORRUPT,
-        ProblemCode.W_SIZE_CHANGE,
-        ProblemCode.W_IMAGE,
-        ProblemCode.W_IMAGE_SIZE,
-    }
-)
+_PARTIAL = frozenset({ProblemCode.W_TRUNCATED, ProblemCode.W_CORRUPT, ProblemCode.W_IMAGE})
 _NO_CLAIM = frozenset(
     {"mpegts", "mpeg", "h264", "hevc", "m4v", "mpegvideo", "vvc", "obu", "mjpeg", "av1", "vc1"}
 )
@@ -169,20 +161,20 @@ def _report_claims(report: _Report, info: VideoInfo, table: FrameTable, outcome:
         )
 
 
-def final_facts(info: VideoInfo, table: FrameTable, outcome: Outcome, problems: list[Problem]) -> VideoInfo:
+def final_facts(info: VideoInfo, table: FrameTable, suspect_count: int, problems: list[Problem]) -> VideoInfo:
     """Return the facts with all counts final."""
     longest, mean = gop_lengths(table.is_iframe[table.is_decoded])
     types = {t: int((table.picture_type == t.encode()).sum()) for t in "IPB?"}
     known = int((table.pts != PTS_NONE).sum())
     span = float(table.time_seconds[-1] - table.time_seconds[0]) if len(table) > 1 else 0.0
     status: Literal["ok", "partial", "failed"] = "ok"
-    if outcome.suspect_count or any(problem.code in _PARTIAL for problem in problems):
+    if suspect_count or any(problem.code in _PARTIAL for problem in problems):
         status = "partial"
     return replace(
         info,
         frame_count=len(table),
         decoded_count=int(table.is_decoded.sum()),
-        suspect_count=outcome.suspect_count,
+        suspect_count=suspect_count,
         fps=(len(table) - 1) / span if span > 0 and (known or table.is_time_estimated) else None,
         is_variable_rate=is_variable_rate(table),
         duration_seconds=table.duration_seconds,

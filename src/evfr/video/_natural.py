@@ -56,10 +56,17 @@ def image_names(folder: str | os.PathLike[str]) -> list[str]:
     """
     try:
         with os.scandir(folder) as entries:
-            names = [e.name for e in entries if is_image_name(e.name) and not e.is_dir()]
+            names = [e.name for e in entries if is_image_name(e.name) and not _is_folder(e)]
     except FileNotFoundError as error:
         raise fail(ProblemCode.E_NOT_FOUND, "no such folder; check the path", folder) from error
     except OSError as error:
         message = f"cannot be listed: {error.strerror}; check its permissions"
         raise fail(ProblemCode.E_UNREADABLE, message, folder) from error
     return sorted(names, key=natural_key)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False

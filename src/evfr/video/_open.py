@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from evfr.video._container import DEFAULT_MAX_PIXELS
+from evfr.video._file_reader import FileReader
 from evfr.video._frames import Frame
-from evfr.video._reader import VideoReader
+from evfr.video._images import ImageReader
+from evfr.video._inputs import kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
 
     from evfr._core.types import FrameTable, Problem
     from evfr.video._info import VideoInfo
-    from evfr.video._reader import DamagedPolicy
+    from evfr.video._reader import DamagedPolicy, VideoReader
 
 __all__ = ["frames", "open_video", "scan"]
 
@@ -32,7 +34,7 @@ def open_video(
     Parameters
     ----------
     path : str or Path
-        A video file.
+        A video file, or a folder or zip of images.
     damaged : {"drop", "keep", "fail"}
         What to do with frames that damage may have reached: ``"drop"`` yields them marked suspect, so that nothing
         selects them; ``"keep"`` yields them as if they were sound; ``"fail"`` raises at the first. All three
@@ -65,7 +67,10 @@ def open_video(
     ...         grey = frame.luma()
     ...     table = video.table()
     """
-    return VideoReader(
+    kind = kind_of(path)
+    if kind != "file":
+        return ImageReader(path, kind=kind, damaged=damaged, max_pixels=max_pixels)
+    return FileReader(
         path, damaged=damaged, motion_vectors=motion_vectors, max_pixels=max_pixels, threads=threads
     )
 

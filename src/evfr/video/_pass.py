@@ -191,7 +191,7 @@ class Pass:
             is_key = frame.key_frame
             if is_key and not frame.is_corrupt:
                 self._damage.add_key(order, pts)
-            elif not self._output and not is_key and frame.pict_type != 1:
+            elif not self._output and not is_key and frame.pict_type not in (0, 1):
                 # Nothing this frame leans on was ever there.
                 self.corrupt_count += 1
                 self._hurt(order)

@@ -1,155 +1,47 @@
-"""Read a video in one sequential pass, with the truth about every frame.
-
-The demux loop is our own, and an error is caught packet by packet. Each packet carries its place in decoding order
-to the frame it makes, so that it is known which packets made no frame and which frames damage may have reached.
-"""
+"""What every reader of a video has in common: one pass, a policy for damage, facts, problems and a table."""
 
 from __future__ import annotations
 
-import os
-from dataclasses import replace
-from fractions import Fraction
+import abc
 from typing import TYPE_CHECKING, Literal
 
-import av
-
-from evfr._core.types import PTS_NONE, FrameTable, Problem
-from evfr.errors import ProblemCode, VideoError
-from evfr.video._container import (
-    DEFAULT_MAX_PIXELS,
-    fail,
-    open_container,
-    prepare_decoder,
-    printable,
-    video_streams,
-)
-from evfr.video._facts import Outcome, final_facts, pass_problems
-from evfr.video._frames import Orientation, VideoFrame, orientation_of
-from evfr.video._info import VideoInfo
-from evfr.video._pass import Pass, ThreadedDamageError
-from evfr.video._table import TableBuilder
-from evfr.video._truncation import missing_bytes
+from evfr._core.types import FrameTable, Problem
+from evfr.video._container import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from fractions import Fraction
     from pathlib import Path
     from types import TracebackType
+    from typing import Self
 
-    from av.video.stream import VideoStream
+    from evfr.errors import ProblemCode
+    from evfr.video._frames import VideoFrame
+    from evfr.video._info import VideoInfo
 
 __all__ = ["DamagedPolicy", "VideoReader"]
 
 DamagedPolicy = Literal["drop", "keep", "fail"]
 
 
-class VideoReader:
-    """One sequential pass over a video file; made by `open_video`."""
+class VideoReader(abc.ABC):
+    """One sequential pass over a video; made by `open_video`.
 
-    def __init__(
-        self,
-        path: str | Path,
-        *,
-        damaged: DamagedPolicy = "drop",
-        motion_vectors: bool = False,
-        max_pixels: int = DEFAULT_MAX_PIXELS,
-        threads: int = 1,
-    ) -> None:
+    It is a context manager. Iterate over it once for the frames; then its `table`, `info` and `problems` are final.
+    """
+
+    def __init__(self, path: str | Path, *, damaged: DamagedPolicy) -> None:
         if damaged not in ("drop", "keep", "fail"):
             raise ValueError(f'damaged must be "drop", "keep" or "fail", got {damaged!r}')
-        if threads < 1:
-            raise ValueError(f"threads must be 1 or more, got {threads}")
         self._path = path
         self._name = printable(path)
-        self._policy = damaged
-        self._motion_vectors = motion_vectors
-        self._max_pixels = max_pixels
-        self._threads = threads
+        self._policy: DamagedPolicy = damaged
         self._problems: list[Problem] = []
         self._table: FrameTable | None = None
         self._is_started = False
-        self._open()
-        self._info = self._static_info()
+        self._info: VideoInfo
 
-    # -- opening -----------------------------------------------------------------------------------------------
-
-    def _open(self) -> None:
-        self._container = open_container(self._path, max_pixels=self._max_pixels)
-        try:
-            self._stream = self._choose_stream()
-            prepare_decoder(
-                self._stream,
-                threads=self._threads,
-                motion_vectors=self._motion_vectors,
-                max_pixels=self._max_pixels,
-            )
-            self._stream.codec_context.copy_opaque = True
-            try:
-                self._stream.codec_context.open()
-            except (av.FFmpegError, ValueError) as error:
-                raise fail(
-                    ProblemCode.E_CODEC,
-                    f"the {self._stream.codec_context.name} decoder does not open; convert the video",
-                    self._path,
-                ) from error
-        except BaseException:
-            self._container.close()
-            raise
-
-    def _choose_stream(self) -> VideoStream:
-        streams = video_streams(self._container)
-        if not streams:
-            raise fail(
-                ProblemCode.E_NO_VIDEO, "no video stream (audio or cover art only); give a video", self._path
-            )
-        stream = streams[0]
-        context = stream.codec_context
-        if context is None:
-            raise fail(
-                ProblemCode.E_CODEC, "FFmpeg has no decoder for the video stream; convert it", self._path
-            )
-        if context.codec_tag in ("encv", "drmi"):
-            raise fail(ProblemCode.E_ENCRYPTED, "the video stream is encrypted; decrypt it first", self._path)
-        pixels = context.width * context.height
-        if pixels > self._max_pixels:
-            raise fail(
-                ProblemCode.E_TOO_LARGE,
-                f"the picture is {context.width}x{context.height}, more than {self._max_pixels} pixels; "
-                "raise max_pixels if that is meant",
-                self._path,
-            )
-        if len(streams) > 1 and not self._is_started:
-            self._report(
-                ProblemCode.W_SEVERAL_STREAMS,
-                f"{len(streams)} video streams; stream {stream.index} "
-                f"({context.width}x{context.height}) is used; split the file to use another",
-                None,
-                len(streams),
-            )
-        return stream
-
-    def _static_info(self) -> VideoInfo:
-        stream, context = self._stream, self._stream.codec_context
-        duration: float | None = None
-        if stream.duration and stream.time_base:
-            duration = float(stream.duration * stream.time_base)
-        elif self._container.duration:
-            duration = self._container.duration / av.time_base
-        return VideoInfo(
-            path=self._name,
-            container=self._container.format.name,
-            codec=context.codec.canonical_name,
-            pixel_format=context.pix_fmt or "",
-            width=context.width,
-            height=context.height,
-            claimed_frame_count=stream.frames or None,
-            claimed_duration_seconds=duration,
-            size_bytes=os.stat(self._path).st_size,  # noqa: PTH116 (a path of undecodable bytes stays as it is)
-            problems=tuple(self._problems),
-        )
-
-    # -- what a caller sees ------------------------------------------------------------------------------------
-
-    def __enter__(self) -> VideoReader:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -157,9 +49,9 @@ class VideoReader:
     ) -> None:
         self.close()
 
+    @abc.abstractmethod
     def close(self) -> None:
         """Close the file; the table and the facts stay readable."""
-        self._container.close()
 
     @property
     def info(self) -> VideoInfo:
@@ -172,9 +64,9 @@ class VideoReader:
         return tuple(self._problems)
 
     @property
+    @abc.abstractmethod
     def time_base(self) -> Fraction:
         """Seconds per pts unit."""
-        return self._stream.time_base or Fraction(1, 1)
 
     def table(self) -> FrameTable:
         """Return the identity of every frame.
@@ -205,136 +97,9 @@ class VideoReader:
         self._is_started = True
         return self._pass()
 
-    # -- the pass ----------------------------------------------------------------------------------------------
-
+    @abc.abstractmethod
     def _pass(self) -> Iterator[VideoFrame]:
-        table = TableBuilder()
-        size: tuple[int, int] | None = None
-        orientation = Orientation()
-        rotation: int | None = None
-        resized = 0
-        first_resized: int | None = None
-        suspect_count = 0
-        first_suspect: int | None = None
-        start: int | None = None
-        step = 1.0 / self._rate()
-        base = float(self.time_base)
-        run = self._begin()
-        stream = run.frames()
-        skip = 0
-        while True:
-            try:
-                frame, pts, is_suspect = next(stream)
-            except StopIteration:
-                break
-            except ThreadedDamageError:
-                # Frames handed out so far were decoded before the damage: they stand, and are passed over.
-                self._container.close()
-                self._threads = 1
-                self._open()
-                run = self._begin()
-                stream = run.frames()
-                skip = len(table)
-                continue
-            if skip:
-                skip -= 1
-                continue
-            if is_suspect:
-                if self._policy == "fail":
-                    raise self._damage_error(run, len(table))
-                suspect_count += 1
-                first_suspect = len(table) if first_suspect is None else first_suspect
-            stamp = PTS_NONE if pts is None else pts
-            if frame is None:
-                table.add_undecoded(stamp)
-                continue
-            if rotation != frame.rotation:
-                rotation = frame.rotation
-                orientation = orientation_of(frame)
-            upright = (
-                (frame.height, frame.width) if orientation.is_transposed else (frame.width, frame.height)
-            )
-            if size is None:
-                size = upright
-                self._info = replace(
-                    self._info,
-                    width=size[0],
-                    height=size[1],
-                    rotation=orientation.rotation,
-                    pixel_format=frame.format.name,
-                )
-            if upright != size:
-                resized += 1
-                if first_resized is None:
-                    first_resized = len(table)
-                table.add_undecoded(stamp)
-                continue
-            if start is None and pts is not None:
-                start = pts
-            seconds = (pts - start) * base if pts is not None and start is not None else len(table) * step
-            view = VideoFrame(
-                frame,
-                orientation,
-                pts=stamp,
-                frame_index=len(table),
-                time_seconds=seconds,
-                is_suspect=is_suspect and self._policy == "drop",
-            )
-            table.add(view.pts, view.picture_type, view.is_iframe, view.is_suspect, view.luma_hash)
-            yield view
-        if resized:
-            self._report(
-                ProblemCode.W_SIZE_CHANGE,
-                f"{resized} frames have another size than the first; they keep their place and are not used; "
-                "cut the video at the change to use them",
-                first_resized,
-                resized,
-            )
-        self._finish(
-            run, table, size or (self._info.width, self._info.height), (suspect_count, first_suspect)
-        )
-
-    def _begin(self) -> Pass:
-        return Pass(self._container, self._stream, has_threads=self._threads > 1)
-
-    def _rate(self) -> Fraction:
-        """Return the frame rate that the container or codec states; used only where there are no time stamps."""
-        for rate in (self._stream.guessed_rate, self._stream.average_rate, self._stream.base_rate):
-            if rate and 0 < rate <= 1000:
-                return rate
-        return Fraction(25)
-
-    def _finish(
-        self,
-        run: Pass,
-        builder: TableBuilder,
-        size: tuple[int, int],
-        suspects: tuple[int, int | None],
-    ) -> None:
-        self._table = builder.build(self.time_base, self._rate(), *size)
-        outcome = Outcome(
-            run,
-            *suspects,
-            missing_bytes(self._path, self._info.container),
-            is_alone=len(self._container.streams) == 1,
-        )
-        self._problems += pass_problems(self._name, self._info, self._table, outcome)
-        self._info = final_facts(self._info, self._table, outcome, self._problems)
-        usable = self._table.is_selectable if self._policy == "drop" else self._table.is_decoded
-        if not usable.any():
-            raise fail(
-                ProblemCode.E_NO_FRAMES,
-                f"not one frame decodes cleanly ({run.packet_count} packets, {run.error_count} failed); "
-                "play it elsewhere to check, or copy it again",
-                self._path,
-            )
-
-    def _damage_error(self, run: Pass, index: int) -> VideoError:
-        message = (
-            f"damaged: {run.error_count} packets failed, {run.corrupt_count} flagged corrupt up to here; "
-            'repair it, or allow damaged="drop"'
-        )
-        return VideoError(Problem(ProblemCode.E_DAMAGED, message, self._name, index))
+        """Make the pass."""
 
     def _report(self, code: ProblemCode, message: str, index: int | None = None, count: int = 1) -> None:
         self._problems.append(Problem(code, message, self._name, index, count))
