@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute
 import pyarrow.parquet as pq
 
-from evfr._core.store import atomic_write_bytes
+from evfr._core.atomic import atomic_write_bytes
 from evfr._core.types import PTS_NONE, Problem
 from evfr.errors import SelectionFileError
 
@@ -98,7 +98,8 @@ class Selection:
             raise ValueError(
                 f"this selection is over {len(self.sources)} videos; use selection.for_video(video_id).indices"
             )
-        return self.table["frame_index"].to_numpy()
+        indices: NDArray[np.int64] = self.table["frame_index"].to_numpy()
+        return indices
 
     @property
     def sources(self) -> dict[str, Path]:

@@ -126,7 +126,7 @@ class FrameTable:
 
     def __post_init__(self) -> None:
         n = len(self.pts)
-        expected = {
+        expected: dict[str, Any] = {
             "pts": np.int64,
             "time_seconds": np.float64,
             "picture_type": np.dtype("S1"),

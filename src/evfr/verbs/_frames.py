@@ -104,7 +104,7 @@ def _extract_one(job: ExtractJob, heartbeat: Callable[[int, int | None], None]) 
     pictures = []
     if job.folder is not None:
         job.folder.mkdir(parents=True, exist_ok=True)
-    for done, frame in enumerate(extract_frames(job.source.path, wanted, table)):
+    for done, frame in enumerate(extract_frames(job.source.path, wanted.tolist(), table)):
         if job.folder is not None and frame.frame_index in names:
             write_frame(frame, job.folder / names[frame.frame_index], quality=job.quality)
         if frame.frame_index in small:

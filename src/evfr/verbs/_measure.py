@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,6 +28,7 @@ __all__ = [
     "signal_setup",
 ]
 
+Damaged = Literal["drop", "keep", "fail"]
 FRAMES_SCHEMA = 1
 FAILED = "failed"
 
@@ -41,7 +42,7 @@ class MeasureJob:
     signals: tuple[str, ...]
     profile: str
     embedding: str | None
-    damaged: str
+    damaged: Damaged
     threads: int
 
 
@@ -114,7 +115,7 @@ def measure(
     signals: Sequence[str],
     profile: str,
     embedding: str | None,
-    damaged: str,
+    damaged: Damaged,
     store: Path,
     executor: str,
     jobs: int | None,

@@ -129,7 +129,7 @@ def _video(
         )
     sample, score, table = entry.sample, entry.score, video.table
     segments = tuple(
-        Segment(item.start, item.stop, item.method, item.reason, item.dynamicity, item.n)
+        Segment(item.start, item.stop, item.strategy, item.reason, item.dynamicity, item.n)
         for item in sample.segments
     )
     return VideoReport(

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 __all__ = ["FrameNames", "Request", "frame_names"]
 
@@ -30,7 +30,7 @@ class Request:
     profile: str = "default"
     embedding: str | None = None
     seed: int = 0
-    allocation: str = "duration"
+    allocation: Literal["duration", "equal", "activity"] = "duration"
     per_video_min: int | None = None
     per_video_max: int | None = None
     min_gap: int | None = None
@@ -40,7 +40,7 @@ class Request:
     include: FrameNames = ()
     exclude: FrameNames = ()
     labeled: FrameNames = ()
-    damaged: str = "drop"
+    damaged: Literal["drop", "keep", "fail"] = "drop"
     image_format: str = "jpg"
     quality: int = 95
 

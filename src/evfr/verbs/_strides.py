@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,7 +60,7 @@ def reduce_by_strides(
         folder = None if run.out is None else run.out / f"S{stride}"
         part = replace(run, out=folder, has_report=False)
         reduced.append((stride, finish(measured, shown, replace(request, stride=stride), part)))
-    rows = [_row(stride, selection, reduced[0][1], measured, counts) for stride, selection in reduced]
+    rows = [_row(stride, selection, measured, counts) for stride, selection in reduced]
     first = reduced[0][1]
     if run.out is not None:
         _write_summary(run.out, rows, [video.source.video_id for video in measured])
@@ -114,9 +114,7 @@ def read_labels(path: Path, video_ids: Sequence[str]) -> Labels:
     return labels
 
 
-def _row(
-    stride: int, selection: Selection, first: Selection, measured: Sequence[Measured], labels: Labels | None
-) -> StrideRow:
+def _row(stride: int, selection: Selection, measured: Sequence[Measured], labels: Labels | None) -> StrideRow:
     from evfr.reports import StrideRow
 
     taken = {name: selection.for_video(name).indices for name in selection.sources}
@@ -125,22 +123,26 @@ def _row(
         return StrideRow(stride=stride, n_frames=n_frames)
     from evfr.sampling import class_check
 
-    whole = {video_id: sum(frames.values(), Counter()) for video_id, frames in labels.items()}
+    whole = {video_id: _counts(frames, frames) for video_id, frames in labels.items()}
     part = {
-        video_id: sum((frames[int(i)] for i in taken.get(video_id, ()) if int(i) in frames), Counter())
+        video_id: _counts(frames, [int(index) for index in taken.get(video_id, ())])
         for video_id, frames in labels.items()
     }
-    full_counts = dict(sorted(sum(whole.values(), Counter()).items()))
-    counts = sum(part.values(), Counter())
-    check = class_check(full_counts, {name: counts.get(name, 0) for name in full_counts})
-    lost = (*check.lost_classes, *(video_id for video_id in sorted(whole) if not part[video_id]))
+    check = class_check(whole, part)
     return StrideRow(
         stride=stride,
         n_frames=n_frames,
-        class_shares=dict(check.shares),
+        class_shares=dict(zip(check.classes, check.subset_shares, strict=True)),
         total_variation=check.total_variation,
-        lost=lost,
+        lost=(*check.lost_classes, *check.lost_clips),
     )
+
+
+def _counts(frames: Mapping[int, Counter[str]], indices: Iterable[int]) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for index in indices:
+        total.update(frames.get(index, ()))
+    return dict(sorted(total.items()))
 
 
 def _write_summary(out: Path, rows: Sequence[StrideRow], video_ids: Sequence[str]) -> None:

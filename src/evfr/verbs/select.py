@@ -68,7 +68,7 @@ def select(
     n : int or None
         Budget: frames to select, over all videos together.
     ratio : float or None
-        Budget as a share of all usable frames, in (0, 1], rounded up; 0.1 when no budget is given.
+        Budget as a share of all usable frames, in (0, 1], rounded; 0.1 when no budget is given.
     stride : int or None
         Budget as one frame in so many of each video, rounded up; with ``uniform`` exactly every stride-th frame.
     method : {"uniform", "random", "adaptive", "systematic", "auto"}
