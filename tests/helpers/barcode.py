@@ -3,7 +3,7 @@
 Each frame shows its index twice: eight light or dark blocks and, below them, their complement, so that the
 reader of the code compares two blocks of one frame and needs no threshold that a codec, a colour range or a
 tone curve could move. Under the code a texture moves, so that motion, B-frames and skipped blocks all occur.
-`CHROMA_ONLY` clips keep luma constant and write the index into the colour planes: every luma hash is equal
+Clips with ``is_chroma_only`` keep luma constant and write the index into the colour planes: every luma hash is equal
 there, only the position of a frame tells it from its neighbours.
 """
 
@@ -48,14 +48,13 @@ class ClipForm:
     gop, b_frames : int
         Key frame distance, and B-frames in a row.
     timing : str
-        ``"constant"``, ``"vfr"`` (steps of 1 to 4 ticks), ``"offset"`` (starts at 5 s), ``"negative"`` (the first
-        frames lie before 0, so that MP4 cuts them by an edit list).
+        ``"constant"``, ``"vfr"`` (steps of 1 to 4 ticks) or ``"offset"`` (starts at 5 s).
     rotation : int
         Display rotation in degrees, counter-clockwise as FFmpeg counts.
     is_full_range, is_chroma_only, is_wide_sweep : bool
         Full range luma; index in the colour planes only; only in the ``slow`` sweep.
     lost : int
-        Frames that the form is known to cut (edit list).
+        Frames at the beginning that an edit list cuts.
     """
 
     name: str
@@ -76,7 +75,7 @@ class ClipForm:
 
 
 def draw(index: int, *, is_chroma_only: bool = False) -> NDArray[np.uint8]:
-    """Return frame ``index`` (0..255) as (64, 96, 3) uint8 RGB, or as YUV 4:4:4 planes if only chroma counts."""
+    """Return frame ``index`` (0..255) as (64, 96, 3) uint8 RGB, or as YUV planes if only chroma counts."""
     rng = np.random.Generator(np.random.PCG64(7))
     texture = np.kron(rng.integers(60, 200, (16, 48), dtype=np.uint8), np.ones((4, 4), np.uint8))
     image = np.empty((HEIGHT, WIDTH, 3), np.uint8)
@@ -119,7 +118,7 @@ def ticks(timing: str, count: int) -> list[int]:
     if timing == "vfr":
         steps = np.random.Generator(np.random.PCG64(3)).integers(1, 5, count)
         return [int(t) for t in np.cumsum(steps) - steps[0]]
-    start = {"constant": 0, "offset": 250, "negative": 0}[timing]
+    start = {"constant": 0, "offset": 250}[timing]
     return [start + 2 * k for k in range(count)]
 
 
@@ -278,7 +277,11 @@ def _forms() -> tuple[ClipForm, ...]:
         ),
         ClipForm("hevc-open-gop-mkv", "mkv", "matroska", "libx265", options=_x265("open-gop=1:bframes=4")),
         ClipForm(
-            "hevc-temporal-layers", "mp4", "mp4", "libx265", options=_x265("temporal-layers=1:bframes=4")
+            "hevc-temporal-layers",
+            "mp4",
+            "mp4",
+            "libx265",
+            options=_x265("temporal-layers=3:bframes=4:b-pyramid=1"),
         ),
         ClipForm("hevc-ts", "ts", "mpegts", "libx265", options=_x265("bframes=3")),
         ClipForm("hevc-265", "265", "hevc", "libx265", options=_x265("bframes=3")),
