@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from evfr.errors import ExtractionError
-from evfr.video._container import open_container, printable, video_streams
+from evfr.errors import ExtractionError, VideoError
+from evfr.video._container import DEFAULT_MAX_PIXELS, open_container, printable, video_streams
 from evfr.video._frames import Frame, orientation_of
+from evfr.video._images import ImageFrame, ImageReader
+from evfr.video._inputs import kind_of
 from evfr.video._luma import rgb_of
 from evfr.video._open import open_video
-from evfr.video._plan import ExtractionPlan, Segment, key_frames, plan_segments
+from evfr.video._plan import ExtractionPlan, Segment, key_frames, plan_images, plan_segments
 from evfr.video._runs import Mismatch, RunDecoder, can_skip
 
 if TYPE_CHECKING:
@@ -130,6 +132,9 @@ def _extract(
     path: str | Path, indices: tuple[int, ...], table: FrameTable, threads: int, plan: PlanName
 ) -> Iterator[Frame]:
     chosen = _plan(path, indices, table, plan)
+    if chosen.strategy == "images":
+        yield from _from_images(path, indices, table)
+        return
     done = 0
     is_plain = chosen.strategy == "sequential"
     for index, picture in _from_runs(path, chosen.segments, table, threads, is_careful=is_plain):
@@ -169,6 +174,8 @@ def _refuse_damaged(path: str | Path, indices: tuple[int, ...], table: FrameTabl
 
 
 def _plan(path: str | Path, indices: tuple[int, ...], table: FrameTable, plan: PlanName) -> ExtractionPlan:
+    if kind_of(path) != "file":
+        return plan_images(indices)
     with open_container(path) as container:
         streams = video_streams(container)
         skips = bool(streams) and streams[0].codec_context is not None and can_skip(streams[0])
@@ -219,6 +226,24 @@ def _from_pass(
                 return
             index = following
     raise _changed(path, index, "is not there")
+
+
+def _from_images(path: str | Path, indices: tuple[int, ...], table: FrameTable) -> Iterator[Frame]:
+    """Yield wanted images, each compared with its row."""
+    kind: Literal["images", "archive"] = "images" if kind_of(path) == "images" else "archive"
+    with ImageReader(path, kind=kind, damaged="keep", max_pixels=DEFAULT_MAX_PIXELS) as reader:
+        for index in indices:
+            if index >= len(reader.image_names()):
+                raise _changed(path, index, "is not there")
+            try:
+                image = reader.read(index)
+            except VideoError as error:
+                raise _changed(path, index, "cannot be read any more") from error
+            seconds = float(table.time_seconds[index])
+            frame = ImageFrame(image, frame_index=index, time_seconds=seconds)
+            if frame.luma_hash != int(table.luma_hash[index]):
+                raise _changed(path, index, "has other pixels than its row says")
+            yield Frame(index, int(table.pts[index]), table.time_base, seconds, image)
 
 
 def _changed(path: str | Path, index: int, what: str) -> ExtractionError:
