@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import math
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, unquote_to_bytes
 
 import numpy as np
 
@@ -103,7 +104,7 @@ def encode_video(video: VideoReport) -> dict[str, Any]:
         "include": list(video.include),
         "exclude": list(video.exclude),
         "labeled": list(video.labeled),
-        "files": list(video.files),
+        "files": [quote(name.encode("utf-8", "surrogatepass")) for name in video.files],
     }
 
 
@@ -175,7 +176,7 @@ def decode_video(data: Mapping[str, Any], sheets: Sequence[Mapping[str, Any]] | 
         include=tuple(data["include"]),
         exclude=tuple(data["exclude"]),
         labeled=tuple(data["labeled"]),
-        files=tuple(data["files"]),
+        files=tuple(unquote_to_bytes(name).decode("utf-8", "surrogatepass") for name in data["files"]),
     )
 
 

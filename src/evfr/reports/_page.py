@@ -135,10 +135,14 @@ def _packed(video: VideoReport, budget: int) -> PackedThumbnails | None:
     return video.thumbnails
 
 
-def _block(name: str, data: Any) -> str:
+def block_text(data: Any) -> str:
+    """Return data as JSON that can stand in any place of an HTML page: ASCII, without <, > and &."""
     text = json.dumps(data, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
-    text = text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
-    return f'<script type="application/json" id="evfr-{name}">{text}</script>'
+    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+def _block(name: str, data: Any) -> str:
+    return f'<script type="application/json" id="evfr-{name}">{block_text(data)}</script>'
 
 
 def _asset(name: str) -> str:

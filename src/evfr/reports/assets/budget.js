@@ -67,7 +67,7 @@ const evfrBudget = (() => {
     let picks;
     if (video.order !== null) {
       const first = new Set(wanted);
-      const rest = video.order.filter((frame) => !first.has(frame) && !ruledOut.has(frame));
+      const rest = video.order.filter((frame) => video.isSelectable[frame] && !first.has(frame) && !ruledOut.has(frame));
       picks = [...wanted, ...rest].slice(0, n);
     } else {
       picks = include(targets(video, method, eligible, n), wanted);

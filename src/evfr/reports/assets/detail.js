@@ -62,7 +62,7 @@ const evfrDetail = (() => {
 
     function drawLegend() {
       const { video } = item();
-      const key = (kind, text) => el("span", { class: "key" }, el("i", { class: "sign " + kind }), text);
+      const key = (kind, text) => el("span", { class: "key" }, el("i", { class: "sign sign-" + kind }), text);
       const toggles = video.curves.map((curve, i) => {
         const swatch = el("i", { class: "swatch" });
         swatch.style.backgroundColor = evfrCharts.curveColour(i);
@@ -213,7 +213,7 @@ const evfrDetail = (() => {
           fact ? row("reason", fact.reason) : [],
           part && video.segments.length > 1 ? row("shot", part.start + "\u2013" + (part.stop - 1) + ", " + part.method + ": " + part.reason) : []),
         el("div", { class: "buttons" }, pin, out,
-          fact && fact.file ? el("a", { class: "file", href: encodeURI(fact.file), text: "Full size" }) : null));
+          fact && fact.file ? el("a", { class: "file", href: "./" + fact.file, text: "Full size" }) : null));
       replace(viewer,
         side(left, "nothing dropped before"),
         picture(frame, 520, "main", "frame " + count(frame), time(video.time[frame]) + " \u00b7 " + describe(frame)),

@@ -1,0 +1,78 @@
+"""Open a page in a real headless Chromium and keep what it logs and asks for."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+)
+
+
+def chromium_path() -> str | None:
+    """Return the browser's path: EVFR_CHROMIUM, or chromium or google-chrome on the PATH."""
+    names = (os.environ.get("EVFR_CHROMIUM"), "chromium", "chromium-browser", "google-chrome")
+    return next((found for name in names if name and (found := shutil.which(name))), None)
+
+
+@dataclass
+class Opened:
+    """A page, and everything that it logged, threw and asked the network for."""
+
+    page: Any
+    path: Path
+    logged: list[str] = field(default_factory=list)
+    thrown: list[str] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
+
+    def check_quiet(self) -> None:
+        """Assert that the page logged nothing, threw nothing and asked for nothing but itself."""
+        assert self.thrown == []
+        assert self.logged == []
+        assert set(self.asked) == {self.path.as_uri()}
+        assert not self.page.evaluate("window.hacked")
+
+    def ink(self, selector: str) -> int:
+        """Return how many pixels of a canvas are not fully transparent."""
+        script = """(selector) => {
+            const canvas = document.querySelector(selector);
+            const data = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
+            let ink = 0;
+            for (let i = 3; i < data.length; i += 4) ink += data[i] > 0;
+            return ink;
+        }"""
+        return int(self.page.evaluate(script, selector))
+
+
+@contextmanager
+def opened(browser: Any, path: Path, html: str, **context: Any) -> Iterator[Opened]:
+    """Write a page, open it from disk, and close it afterwards."""
+    path.write_text(html, encoding="ascii")
+    session = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **context})
+    try:
+        page = session.new_page()
+        view = Opened(page, path)
+        page.on("console", lambda message: view.logged.append(f"{message.type}: {message.text}"))
+        page.on("pageerror", lambda error: view.thrown.append(str(error)))
+        page.on("request", lambda request: _note(view, request.url))
+        page.on("dialog", lambda dialog: (view.thrown.append("dialog"), dialog.dismiss()))
+        page.goto(path.as_uri())
+        yield view
+    finally:
+        session.close()
+
+
+def _note(view: Opened, url: str) -> None:
+    if not url.startswith("data:image/jpeg;base64,"):
+        view.asked.append(url)
