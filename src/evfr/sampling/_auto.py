@@ -105,8 +105,10 @@ def auto(
     threshold : float
         Shots whose weights have a coefficient of variation of at least this are sampled systematically, the
         others uniformly from the middle of their stretches; 0 or more.
-    mixing, power : float
-        Options of `systematic`.
+    mixing : float
+        Share of the density that follows the weights in systematic shots, in [0, 1).
+    power : float
+        Exponent on the weights in systematic shots, in [0, 4].
     cuts : (K,) sequence of int, or None
         First frame of every shot after the first; None is one shot.
 

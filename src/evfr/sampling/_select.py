@@ -10,7 +10,7 @@ import numpy as np
 
 from evfr.errors import ConstraintError
 from evfr.sampling._constraints import Constraints, Prepared, prepare, prepared_range
-from evfr.sampling._sample import Sample, Segment, check_budget, check_weights
+from evfr.sampling._sample import Sample, Segment, check_budget, check_weights, spread_rank
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -128,7 +128,7 @@ def _check_n(n: int, constraints: Constraints, prepared: Prepared) -> int:
         raise ConstraintError(
             f"n={n} frames are asked for, but only {n_eligible} of {total} can be selected "
             f"({len(constraints.exclude)} excluded, {len(constraints.labeled)} labelled, "
-            f"{max(n_blocked, 0)} others not selectable); lower n"
+            f"{max(n_blocked, 0)} not selectable); lower n"
         )
     if n < len(prepared.include):
         raise ConstraintError(f"include has {len(prepared.include)} frames, n is {n}; raise n")
@@ -139,7 +139,7 @@ def _check_n(n: int, constraints: Constraints, prepared: Prepared) -> int:
     if n > high:
         given = f" with {constraints.max_gap_text}" if constraints.max_gap_text else ""
         raise ConstraintError(
-            f"{constraints.min_gap_text}{given} leaves room for {high} frames at most, n is {n}"
+            f"{constraints.min_gap_text}{given} leaves room for at most {high} frames, n is {n}"
         )
     return n
 
@@ -217,11 +217,13 @@ def _wrap(name: str, chosen: Any) -> Sample:
             f"sampler {name!r} must return a Sample or a one-dimensional array of integers, "
             f"got {indices.dtype} {indices.shape}"
         )
-    rank = np.argsort(indices, kind="stable")
+    rank = np.argsort(indices, kind="stable").astype(np.int64)
+    is_sorted = bool(np.all(np.diff(indices) > 0))
     return Sample(
         indices=indices[rank].astype(np.int64),
         inclusion=np.full(len(indices), np.nan),
-        rank=rank.astype(np.int64),
+        # An array in time order states no preference; then any prefix of the ranking should be spread.
+        rank=spread_rank(len(indices)) if is_sorted else rank,
         reasons=(f"{name}: chosen",) * len(indices),
         method=name,
     )
