@@ -76,6 +76,7 @@ def test_every_kind_of_option(run: Run) -> None:
             "--min-gap-seconds",
             ".25",
         ),
+        *("--limit", "none"),
         *("--method", "odd", "--strength", "0.75"),
     )
     assert (code, err) == (0, "")
@@ -97,6 +98,7 @@ def test_every_kind_of_option(run: Run) -> None:
         "is_dry": True,
         "thumbnails": False,
         "min_gap_seconds": 0.25,
+        "limit": None,
     }
 
 

@@ -28,6 +28,7 @@ SPECS = {spec.name: spec for spec in read_signature(fake_verbs.pick).parameters}
         ("labels", "--labels", "PATH"),
         ("from_", "--from", "PATH"),
         ("min_gap_seconds", "--min-gap-seconds", "FLOAT"),
+        ("limit", "--limit", "INT|none"),
     ],
 )
 def test_option_and_metavar(name: str, option: str, metavar: str) -> None:
@@ -45,6 +46,11 @@ def test_text_of_the_docstring() -> None:
     assert SPECS["is_dry"].section == "Parameters"
 
 
+def test_help_speaks_the_words_of_the_command_line() -> None:
+    assert SPECS["n"].help == "How many; leaving it out asks --ratio."
+    assert SPECS["limit"].help == "Most; none is no limit. Counts PATHS."
+
+
 def test_kinds() -> None:
     assert SPECS["paths"].is_argument
     assert SPECS["paths"].is_sequence
@@ -60,6 +66,8 @@ def test_kinds() -> None:
     ("name", "words", "value"),
     [
         ("n", ["3"], 3),
+        ("limit", ["none"], None),
+        ("limit", ["5"], 5),
         ("ratio", ["1e-1"], 0.1),
         ("signals", ["flow,ssim", "motion"], ("flow", "ssim", "motion")),
         ("strides", ["1, 2,3"], (1, 2, 3)),
@@ -85,6 +93,8 @@ def test_words_become_values(name: str, words: list[str], value: object) -> None
         ("jobs", ["x"], "'x' is not allowed; give auto or a whole number"),
         ("minimum", ["a"], "'a' is not NAME=VALUE"),
         ("n", ["1", "2"], "one value expected, got 2"),
+        ("n", ["none"], "'none' is not allowed; give a whole number$"),
+        ("limit", ["no"], "'no' is not allowed; give a whole number or none"),
     ],
 )
 def test_words_that_do_not_fit(name: str, words: list[str], match: str) -> None:
@@ -147,3 +157,4 @@ def test_callable_without_docstring() -> None:
 
 def test_plain_takes_markup_away() -> None:
     assert plain("``a`` and `b` stay; it's") == "a and b stay; it's"
+    assert plain("with ``out``", {"out": "--out"}) == "with --out"

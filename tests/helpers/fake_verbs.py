@@ -45,6 +45,7 @@ def pick(
     is_dry: bool = False,
     thumbnails: bool = True,
     min_gap_seconds: float = 0.5,
+    limit: int | None = 9,
 ) -> Result:
     """Pick things: the summary line.
 
@@ -55,7 +56,7 @@ def pick(
     paths : sequence of path
         What to pick from.
     n : int or None
-        How many; 1 or more.
+        How many; None asks ``ratio``.
     ratio : float or None, in (0, 1]
         Which share.
     method : str or callable
@@ -89,6 +90,8 @@ def pick(
         A second paragraph.
     min_gap_seconds : float, seconds
         Least gap.
+    limit : int or None
+        Most; None is no limit. Counts ``paths``.
 
     Returns
     -------

@@ -6,20 +6,51 @@ Result values are read by attribute only, so this module needs none of the famil
 from __future__ import annotations
 
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from evfr._cli.terminal import make_console, printable
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 __all__ = ["PRINTERS"]
 
 MOST_ROWS = 50
+INSPECT_NAMED = {"frames", "fps", "GOP", "types", "MVs", "problems"}
+WRITTEN = {
+    "report": "report.html",
+    "manifest": "selection.json",
+    "table": "selection.parquet",
+    "frames": "frames",
+}
 
 
 def print_inspect(result: Any) -> None:
     """Show a row per video: what it is, how many frames really decode, what is wrong."""
     headers = ("file", "codec", "size", "frames", "fps", "duration", "GOP", "types", "MVs", "problems")
-    _print_table(headers, [_inspect_row(video) for video in result.videos])
+    rows = [_inspect_row(video) for video in result.videos]
+    if _fits(headers, rows):
+        _print_table(headers, rows)
+        return
+    for path, *cells in rows:
+        facts = [
+            f"{name} {cell}" if name in INSPECT_NAMED else cell
+            for name, cell in zip(headers[1:], cells, strict=True)
+            if cell
+        ]
+        _write_lines(
+            [
+                path,
+                *textwrap.wrap(
+                    ", ".join(facts),
+                    make_console().width - 4,
+                    initial_indent="    ",
+                    subsequent_indent="    ",
+                ),
+            ]
+        )
 
 
 def _inspect_row(video: Any) -> tuple[str, ...]:
@@ -30,7 +61,8 @@ def _inspect_row(video: Any) -> tuple[str, ...]:
     differs = claimed is not None and claimed != video.frame_count
     size = f"{video.width}x{video.height}" + (f" rot{video.rotation:g}" if video.rotation else "")
     fps = "?" if video.fps is None else f"{video.fps:.5g}" + (" VFR" if video.is_variable_rate else "")
-    gop = f"{video.gop_length_mean:.3g} (max {video.gop_length_max})"
+    mean = f"{video.gop_length_mean:.{0 if video.gop_length_mean >= 100 else 1}f}"
+    gop = f"{mean} (max {video.gop_length_max})"
     types = " ".join(f"{name}:{count}" for name, count in sorted(dict(video.picture_types).items()))
     return (
         video.path,
@@ -83,8 +115,8 @@ def print_select(result: Any) -> None:
     if len(inputs) > MOST_ROWS:
         _write_lines([f"... and {len(inputs) - MOST_ROWS} more; --json shows all"])
     if result.reduced:
-        rows = [(f"S{stride}", str(len(part)), _folder(part)) for stride, part in result.reduced]
-        _print_table(("dataset", "frames", "folder"), rows)
+        parts = [(f"S{stride}", str(len(part)), _folder(part)) for stride, part in result.reduced]
+        _print_table(("dataset", "frames", "folder"), parts)
         return
     total = sum(entry["frame_count"] for entry in inputs)
     _write_lines([f"{len(result)} of {total} frames selected"])
@@ -96,9 +128,9 @@ def print_select(result: Any) -> None:
         _print_table(("video", "frame", "seconds", "reason"), rows)
         _write_lines(["nothing was written; --out DIR writes the images, the manifest and the report"])
         return
-    for name in ("report.html", "selection.json", "selection.parquet", "frames"):
+    for word, name in WRITTEN.items():
         if (result.folder / name).exists():
-            _write_lines([f"{name.split('.')[0]:<10}{result.folder / name}"])
+            _write_lines([f"{word:<9} {result.folder / name}"])
 
 
 def _select_row(entry: Any) -> tuple[str, ...]:
@@ -167,26 +199,35 @@ def format_seconds(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def _print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def _table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for header in headers:
-        table.add_column(header, overflow="fold", no_wrap=False)
+        table.add_column(header, overflow="fold")
     for row in rows:
         table.add_row(*[Text(printable(cell)) for cell in row])
+    return table
+
+
+def _fits(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
+    """Whether a table can be shown without folding its cells."""
+    console = make_console()
+    wide = console.options.update(width=10_000)
+    return console.measure(_table(headers, rows), options=wide).maximum <= console.width
+
+
+def _print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     console = make_console()
     with console.capture() as captured:
-        console.print(table)
+        console.print(_table(headers, rows))
     sys.stdout.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
 
 
 def _write_lines(lines: Sequence[str]) -> None:
-    console = make_console()
-    for line in lines:
-        console.print(printable(line), soft_wrap=True)
+    sys.stdout.write("".join(f"{printable(line)}\n" for line in lines))
 
 
 PRINTERS: dict[str, Callable[[Any], None]] = {

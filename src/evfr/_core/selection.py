@@ -210,6 +210,8 @@ class Selection:
         SelectionFileError
             If a file is missing, is no selection, or its rows are out of order.
         """
+        if not Path(path).exists():
+            raise SelectionFileError(f"{path} does not exist; give the folder that evfr select wrote")
         folder = Path(path) if Path(path).is_dir() else Path(path).parent
         manifest = read_manifest(folder / "selection.json")
         table_path = folder / "selection.parquet"

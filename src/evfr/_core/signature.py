@@ -10,7 +10,7 @@ import ast
 import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -73,9 +73,15 @@ class ParameterSpec:
         return "--" + self.name.rstrip("_").replace("_", "-")
 
     @property
+    def takes_none(self) -> bool:
+        """Whether the word ``none`` stands for None: it is allowed, and leaving the option out does not mean it."""
+        return self.is_optional and self.default is not None and not (self.is_sequence or self.is_mapping)
+
+    @property
     def metavar(self) -> str:
         """What stands for the value in help and usage."""
         words = [*self.choices, *(_METAVARS[kind] for kind in self.types)]
+        words += ["none"] * self.takes_none
         if "PATH" in words and "TEXT" in words:
             words.remove("TEXT")
         word = "|".join(words)
@@ -117,14 +123,25 @@ def read_signature(function: Callable[..., object], *, skip: Sequence[str] = ())
         If a parameter has no annotation, or one of which no member can be given as a word.
     """
     summary, description, texts = read_docstring(function)
-    parameters = []
+    parameters: list[ParameterSpec] = []
     for parameter in inspect.signature(function).parameters.values():
         if parameter.name in skip:
             continue
         if parameter.kind is parameter.VAR_KEYWORD:
             raise TypeError(f"{function.__qualname__}: **{parameter.name} cannot become options; name them")
         parameters.append(_read_parameter(function, parameter, texts.get(parameter.name, ("", "Parameters"))))
-    return CommandSignature(function.__name__, summary, description, tuple(parameters))
+    names = {spec.name: spec.name.upper() if spec.is_argument else spec.option for spec in parameters}
+    return CommandSignature(
+        function.__name__,
+        plain(summary, names),
+        plain(description, names),
+        tuple(replace(spec, help=_say_none(spec, plain(spec.help, names))) for spec in parameters),
+    )
+
+
+def _say_none(spec: ParameterSpec, text: str) -> str:
+    """Say what None means in words of the command line."""
+    return re.sub(r"\bNone\b", "none" if spec.takes_none else "leaving it out", text)
 
 
 def _read_parameter(
@@ -253,6 +270,8 @@ def convert(spec: ParameterSpec, words: Sequence[str]) -> Any:
 def _convert_word(spec: ParameterSpec, word: str) -> object:
     if word in spec.choices:
         return word
+    if spec.takes_none and word == "none":
+        return None
     for kind in spec.types:
         try:
             return _SCALARS[kind](word)
@@ -261,6 +280,7 @@ def _convert_word(spec: ParameterSpec, word: str) -> object:
     allowed = [", ".join(spec.choices)] if spec.choices else []
     nouns = {"int": "a whole number", "float": "a number", "Path": "a path"}
     allowed += [nouns[kind] for kind in spec.types if kind in nouns]
+    allowed += ["none"] * spec.takes_none
     raise ValueError(f"{word!r} is not allowed; give {' or '.join(allowed)}")
 
 
@@ -295,10 +315,29 @@ def read_docstring(function: Callable[..., object]) -> tuple[str, str, Mapping[s
             names = head.partition(" : ")[0].split(",")
             joined = "\n\n".join(" ".join(p.split()) for p in re.split(r"\n\s*\n", dedent(text).strip()))
             for name in names:
-                texts[name.strip().lstrip("*")] = (plain(joined), title)
-    return plain(" ".join(summary.split())), plain(description.strip()), texts
+                texts[name.strip().lstrip("*")] = (joined, title)
+    return " ".join(summary.split()), description.strip(), texts
 
 
-def plain(text: str) -> str:
-    """Take the backticks of reStructuredText away, as a terminal shows the text as it is."""
-    return re.sub(r"``([^`]*)``|`([^`]*)`", lambda match: match[1] or match[2] or "", text)
+def plain(text: str, names: Mapping[str, str] | None = None) -> str:
+    """Take the backticks of reStructuredText away, and name parameters as the command line does.
+
+    Parameters
+    ----------
+    text : str
+        Text of a docstring.
+    names : mapping of str to str or None
+        Parameter name to its name on the command line.
+
+    Returns
+    -------
+    str
+        Text for a terminal.
+    """
+    names = names or {}
+
+    def shown(match: re.Match[str]) -> str:
+        word = match[1] or match[2] or ""
+        return names.get(word, word)
+
+    return re.sub(r"``([^`]*)``|`([^`]*)`", shown, text)

@@ -1,0 +1,186 @@
+"""The docs are true: their commands and code run, links lead somewhere, the reference is fresh, words are one."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import inspect
+import re
+import shlex
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import evfr
+from evfr import cli
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "scripts"))
+
+PAGES = sorted(
+    [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")]
+)
+GENERATED = {"cli.md", "api.md"}
+BLOCK = re.compile(r"(?:<!-- not run: ([^>]+) -->\n+)?```(\w*)\n(.*?)\n```", re.DOTALL)
+
+
+def blocks(page: Path) -> Iterator[tuple[str, str]]:
+    """Yield (language, text) of the code blocks of a page that can run here."""
+    for reason, language, text in BLOCK.findall(page.read_text()):
+        if not reason and page.name not in GENERATED:
+            yield language, text
+
+
+def commands(text: str) -> Iterator[tuple[list[str], int]]:
+    """Yield (words, exit code wanted) for each `evfr` line of a shell block; ``# exit code 3`` asks for another."""
+    for line in text.replace("\\\n", " ").splitlines():
+        if line.startswith("evfr "):
+            words = shlex.split(line, comments=True)
+            wanted = re.search(r"# exit code (\d+)", line)
+            yield words[1:], int(wanted[1]) if wanted else 0
+
+
+RUNNABLE = [
+    page
+    for page in PAGES
+    if any(
+        language == "python" or any(commands(text))
+        for language, text in blocks(page)
+        if language in ("python", "sh")
+    )
+]
+
+
+@pytest.fixture(scope="module")
+def footage(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with what the pages name: drive.mp4, footage/ with three videos, one broken, labels.csv."""
+    from evfr.video import draw_clip
+
+    folder = tmp_path_factory.mktemp("docs")
+    draw_clip(folder / "drive.mp4", seconds=3.0, seed=1)
+    videos = folder / "footage"
+    videos.mkdir()
+    for number in range(2):
+        draw_clip(videos / f"cam{number}.mp4", seconds=2.0, seed=number)
+    whole = (folder / "drive.mp4").read_bytes()
+    (folder / "cut.mp4").write_bytes(whole[: len(whole) // 2])
+    damaged = folder / "damaged"
+    damaged.mkdir()
+    (damaged / "sound.mp4").write_bytes(whole)
+    (damaged / "cut.mp4").write_bytes(whole[: len(whole) // 2])
+    rows = ["video_id,frame_index,category"]
+    rows += [f"cam{v}.mp4,{t},{'car' if t % 3 else 'person'}" for v in range(2) for t in range(40)]
+    (folder / "labels.csv").write_text("\n".join(rows) + "\n")
+    return folder
+
+
+@pytest.mark.parametrize("page", RUNNABLE, ids=lambda page: str(page.relative_to(ROOT)))
+def test_code_and_commands_run_in_order(
+    page: Path, footage: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(footage)
+    monkeypatch.setenv("EVFR_STORE", str(footage / "store"))
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    namespace: dict[str, Any] = {"__name__": "docs"}
+    for language, text in blocks(page):
+        if language == "python":
+            exec(compile(text, page.name, "exec"), namespace)
+        elif language == "sh":
+            for words, wanted in commands(text):
+                with pytest.raises(SystemExit) as exit_:
+                    cli.main(words)
+                assert exit_.value.code == wanted, f"evfr {shlex.join(words)}: {capsys.readouterr().err}"
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of a page's headings as GitHub makes them."""
+    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    text = re.sub(r"```.*?```|`[^`\n]*`", "", page.read_text(), flags=re.DOTALL)
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if re.match(r"https?://|mailto:", target):
+            continue
+        name, _, anchor = target.partition("#")
+        linked = (page.parent / name).resolve() if name else page
+        assert linked.exists(), f"{page.name}: {target} does not exist"
+        if anchor and linked.suffix == ".md":
+            assert anchor in anchors(linked), f"{page.name}: no heading for {target}"
+
+
+def test_every_page_can_be_reached_from_the_index() -> None:
+    index = (ROOT / "docs" / "index.md").read_text()
+    for page in (ROOT / "docs").rglob("*.md"):
+        name = page.relative_to(ROOT / "docs").as_posix()
+        assert name == "index.md" or f"({name})" in index, f"docs/index.md does not name {name}"
+
+
+def test_generated_reference_is_fresh() -> None:
+    assert importlib.import_module("build_docs").stale_pages() == []
+
+
+def modules_with_examples() -> list[str]:
+    """Return the modules of the package that have doctests."""
+    package = Path(evfr.__file__).parent
+    found = [path for path in sorted(package.rglob("*.py")) if ">>> " in path.read_text()]
+    names = [".".join(path.relative_to(package.parent).with_suffix("").parts) for path in found]
+    return [name.removesuffix(".__init__") for name in names]
+
+
+@pytest.mark.parametrize("name", modules_with_examples())
+def test_examples_in_docstrings(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("EVFR_STORE", str(tmp_path / "store"))
+    result = doctest.testmod(importlib.import_module(name))
+    assert result.attempted > 0
+    assert result.failed == 0, f"python -m doctest {name}"
+
+
+SYNONYMS = {
+    "frame_index": {"frame_idx", "frame_id", "frame_number", "frame_no", "idx"},
+    "time_seconds": {"timestamp", "timestamps", "time_s", "secs", "time_sec"},
+    "is_iframe": {"is_keyframe", "keyframe", "is_key_frame"},
+    "n": {"num_frames_to_select", "n_select", "num_samples", "k"},
+    "dissimilarity": {"dissim", "difference_score"},
+    "boxes_xyxy": {"boxes", "bbox", "bboxes"},
+    "labeled": {"labelled", "annotated"},
+    "seed": {"random_state", "rng_seed"},
+}
+
+
+def public_functions() -> Iterator[tuple[str, Any]]:
+    """Yield (dotted name, function) of everything public that takes parameters."""
+    for module, name, value in importlib.import_module("public_names").public_names():
+        if inspect.isfunction(value):
+            yield f"{module}.{name}", value
+        elif inspect.isclass(value):
+            for method, member in importlib.import_module("public_names").public_methods(value):
+                if inspect.isfunction(member):
+                    yield f"{module}.{name}.{method}", member
+
+
+def test_one_word_per_thing() -> None:
+    banned = {synonym: word for word, synonyms in SYNONYMS.items() for synonym in synonyms}
+    found = [
+        f"{name}({parameter}): say {banned[parameter]}"
+        for name, function in public_functions()
+        for parameter in inspect.signature(function).parameters
+        if parameter in banned
+    ]
+    assert found == []
+
+
+def test_glossary_has_every_name_that_a_user_types() -> None:
+    from evfr.sampling import SAMPLERS
+    from evfr.signals import PROFILES, SIGNALS
+
+    glossary = (ROOT / "docs" / "glossary.md").read_text()
+    for name in (*SAMPLERS, *SIGNALS, *PROFILES, *SYNONYMS):
+        assert f"`{name}`" in glossary or f"**{name}**" in glossary, f"docs/glossary.md lacks {name}"
