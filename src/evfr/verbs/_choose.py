@@ -226,6 +226,16 @@ def _counts(
                 f"{name}: needs at least {least} frames, but at most {most} are allowed or possible; "
                 "lower the minimum, raise the maximum or loosen the gaps"
             )
+    if len(pairs) == 1 and minimum[0] == low[0] and maximum[0] == high[0]:
+        # One video has nothing to divide; if its own constraints cannot hold, the sampler says which.
+        return np.array([total]), minimum, maximum
+    if int(minimum.sum()) > total:
+        worst = sorted(range(len(pairs)), key=lambda row: -int(minimum[row]))[:3]
+        most = ", ".join(f"{names[row]} {minimum[row]}" for row in worst)
+        raise ConstraintError(
+            f"minimum, gaps and included frames need at least {int(minimum.sum())} frames (most: {most}), "
+            f"but the budget is {total}; raise it or loosen them"
+        )
     counts = allocate(total, size, activity, rule=request.allocation, minimum=minimum, maximum=maximum)
     return counts, minimum, maximum
 

@@ -150,7 +150,7 @@ def _video(
         reasons=sample.reasons,
         inclusion=sample.inclusion,
         method=sample.method,
-        method_reason="; ".join(sample.notes),
+        method_reason=_reason(entry),
         segments=segments,
         dynamicity={key: _plain(value) for key, value in score.dynamicity.items()},
         activity={key: _plain(value) for key, value in score.activity.items()},
@@ -170,6 +170,18 @@ def _video(
         exclude=tuple(entry.constraints.exclude),
         files=files.get(name, ()),
     )
+
+
+def _reason(entry: Chosen) -> str:
+    sample = entry.sample
+    texts = list(sample.notes)
+    if len(sample.segments) == 1:
+        texts.insert(0, sample.segments[0].reason)
+    elif sample.segments:
+        kinds = [item.strategy for item in sample.segments]
+        counted = " and ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
+        texts.insert(0, f"{len(kinds)} shots: {counted}, each by its dynamicity")
+    return "; ".join(texts)
 
 
 def _plain(value: float) -> float:

@@ -55,6 +55,14 @@ class Request:
             value = getattr(self, name)
             if value is not None and value < 0:
                 raise ValueError(f"{name} must be 0 or more, got {value}")
+        if self.n is not None and self.n < 1:
+            raise ValueError(f"n must be 1 or more, got {self.n}")
+        if self.ratio is not None and not 0.0 < self.ratio <= 1.0:
+            raise ValueError(f"ratio must be in (0, 1], got {self.ratio}")
+        if self.stride is not None and self.stride < 1:
+            raise ValueError(f"stride must be 1 or more, got {self.stride}")
+        if self.seed < 0:
+            raise ValueError(f"seed must be 0 or more, got {self.seed}")
         if not 1 <= self.quality <= 100:
             raise ValueError(f"quality must lie in 1..100, got {self.quality}")
 

@@ -81,7 +81,7 @@ def inspect(
     1394
     """
     from evfr.verbs._run import run_videos
-    from evfr.video import VideoInfo, printable, resolve_inputs
+    from evfr.video import failed_info, resolve_inputs
 
     sources = resolve_inputs([paths] if isinstance(paths, str | Path) else list(paths))
     outcomes = run_videos(
@@ -95,11 +95,7 @@ def inspect(
         timeout_seconds=timeout_seconds,
     )
     infos = [
-        outcome.value
-        if outcome.problem is None
-        else VideoInfo(
-            path=printable(source.path), kind=source.kind, status="failed", problems=(outcome.problem,)
-        )
+        outcome.value if outcome.problem is None else failed_info(source, outcome.problem)
         for source, outcome in zip(sources, outcomes, strict=True)
     ]
     return InspectResult(tuple(infos))

@@ -250,6 +250,8 @@ class Run:
 
 
 def _check(request: Request, strides: Sequence[int], labels: Path | None) -> None:
+    from inspect import signature
+
     from evfr.sampling import SAMPLERS
     from evfr.signals import PROFILES, SIGNALS
 
@@ -263,6 +265,13 @@ def _check(request: Request, strides: Sequence[int], labels: Path | None) -> Non
     ):
         if value not in allowed:
             raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
+    parameters = signature(SAMPLERS[request.method]).parameters.values()
+    options = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in ("seed", "cuts")]
+    unknown = sorted(set(request.method_options) - set(options))
+    if unknown:
+        raise TypeError(
+            f"method {request.method} has no option {', '.join(unknown)}; it has {', '.join(options)}"
+        )
     if request.signal == "none" and request.method not in ("uniform", "random"):
         raise ValueError(f"method {request.method} needs a signal; choose one, or method uniform or random")
     if request.signal == "none" and request.allocation == "activity":
