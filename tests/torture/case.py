@@ -90,6 +90,9 @@ BASES: dict[str, Callable[[Workshop, Path], None]] = {
     "drawn.264": _again("drawn.mp4", fmt="h264"),
     "small.mp4": _coded("libx264", count=10, size=(96, 64)),
     "small_open.mp4": _coded("libx264", options={"x264-params": "open-gop=1:bframes=3:keyint=15:scenecut=0"}),
+    "av1.mp4": _coded(
+        "libsvtav1", count=30, gop=10, bf=None, options={"preset": "10"}, container_options=_FAST
+    ),
     "hevc.mp4": _coded("libx265", count=40, gop=20, bf=None),
     "vp9.webm": _coded("libvpx-vp9", count=40, gop=20, bf=None),
     "vp8.webm": _coded("libvpx", count=40, gop=20, bf=None),
@@ -116,13 +119,15 @@ class Case:
     statuses : tuple of str
         The statuses that are right (more than one only where damage is random).
     codes : frozenset of str
-        For a failed case: one of these is given. Else: all of these are given.
+        All of these are given, unless the reading fails.
     frames : (int, int) or None
         Lowest and highest right number of frames that decode.
     make : Maker
         Writes the file at the path given, or returns the path it wrote instead.
     allowed : frozenset of str
         Codes that may be given besides.
+    failures : frozenset of str
+        One of these is given if the reading fails.
     places : int or None
         Right number of places in the frame table, where it can be known.
     original : str or None
@@ -137,6 +142,7 @@ class Case:
     frames: tuple[int, int] | None
     make: Maker
     allowed: frozenset[str] = frozenset()
+    failures: frozenset[str] = frozenset()
     places: int | None = None
     original: str | None = None
     size: tuple[int, int] | None = None
@@ -147,10 +153,6 @@ class Case:
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / (self.file or self.name)
         return self.make(workshop, path) or path
-
-
-def _span(frames: int | tuple[int, int] | None) -> tuple[int, int] | None:
-    return (frames, frames) if isinstance(frames, int) else frames
 
 
 def ok(name: str, frames: int, make: Maker, codes: str = "", *, allow: str = "", **more) -> Case:
@@ -175,23 +177,28 @@ def partial(
     *,
     allow: str = "",
     maybe: bool = False,
+    heavy: bool = False,
     **more,
 ) -> Case:
-    """A damaged input of which something is left; ``maybe``: the damage may be too small to see."""
+    """A damaged input of which something is left.
+
+    ``maybe``: the damage may be too small, or of a kind that no decoder sees. ``heavy``: it may reach all frames.
+    """
     return Case(
         name,
-        ("partial", "ok") if maybe else ("partial",),
+        ("partial", *(["ok"] if maybe else []), *(["failed"] if heavy else [])),
         frozenset(codes.split()),
-        _span(frames),
+        (frames, frames) if isinstance(frames, int) else frames,
         make,
         frozenset(allow.split()),
+        frozenset(["E_NO_FRAMES"] if heavy else []),
         **more,
     )
 
 
 def failed(name: str, make: Maker, codes: str, **more) -> Case:
     """An input that is no usable video, for one of the reasons given."""
-    return Case(name, ("failed",), frozenset(codes.split()), None, make, **more)
+    return Case(name, ("failed",), frozenset(), None, make, failures=frozenset(codes.split()), **more)
 
 
 def copy(base: str) -> Maker:

@@ -1,6 +1,8 @@
 """Folders and zips of images, sound and spoilt."""
 
-# ruff: noqa: E501 (one row a case)
+# One row a case, however long.
+# ruff: noqa: E501
+# fmt: off
 
 from __future__ import annotations
 

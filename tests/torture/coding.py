@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
@@ -15,7 +16,7 @@ from evfr.video.synthetic import _draw_frames
 
 __all__ = ["encode", "h264_bomb", "remux", "silence", "source_frames", "two_streams"]
 
-av.logging.set_level(None)
+os.environ.setdefault("SVT_LOG", "1")  # errors only: that encoder writes to stderr by itself
 
 
 @lru_cache(maxsize=4)

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Outcome", "final_facts", "gop_lengths", "is_variable_rate", "pass_problems"]
 
-_PARTIAL = frozenset({ProblemCode.W_TRUNCATED, ProblemCode.W_CORRUPT, ProblemCode.W_IMAGE})
+_PARTIAL = frozenset(
+    {ProblemCode.W_TRUNCATED, ProblemCode.W_CORRUPT, ProblemCode.W_PTS_GAP, ProblemCode.W_IMAGE}
+)
 _NO_CLAIM = frozenset(
     {"mpegts", "mpeg", "h264", "hevc", "m4v", "mpegvideo", "vvc", "obu", "mjpeg", "av1", "vc1"}
 )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import av
 
+from evfr.video._bitstream import lint_for
 from evfr.video._container import has_time_stamps
 from evfr.video._damage import Damage
 
@@ -71,6 +72,8 @@ class Pass:
         Packets that failed to decode and have no time stamp that would give them a place.
     interlaced_count : int
         Interlaced frames.
+    is_encrypted : bool
+        Whether the first packet is encrypted.
     """
 
     def __init__(self, container: InputContainer, stream: VideoStream, *, has_threads: bool) -> None:
@@ -79,6 +82,7 @@ class Pass:
         self._stream = stream
         self._has_threads = has_threads
         self._is_intra_only = stream.codec_context.codec.canonical_name in _INTRA_ONLY
+        self._lint = lint_for(stream)
         self._pending: dict[int, int | None] = {}
         self._failed: set[int] = set()
         self._held: deque[tuple[AvFrame | None, int | None, int]] = deque()
@@ -89,6 +93,8 @@ class Pass:
         self._newest: int | None = None
         self._presented = 0
         self._output = 0
+        self._has_key = False
+        self.is_encrypted = False
         self.packet_count = 0
         self.discarded_count = 0
         self.hidden_count = 0
@@ -122,6 +128,17 @@ class Pass:
             if packet.is_corrupt:
                 self.corrupt_count += 1
                 self._hurt(order)
+            self._has_key = self._has_key or packet.is_keyframe
+            if not self._has_key and not packet.is_discard:
+                # What this packet leans on was never there; most decoders drop it without a word.
+                self._failed.add(order)
+                self.error_count += 1
+                self._hurt(order)
+            if order == 0:
+                self.is_encrypted = packet.has_sidedata("encryption_info")
+            elif self._lint is not None and self._lint.is_damaged(bytes(packet)):
+                self.corrupt_count += 1
+                self._hurt(order)
             packet.opaque = order
             yield from self._accept(self._decode(packet, order))
         for frames in self._flush():
@@ -152,7 +169,7 @@ class Pass:
         try:
             return self._stream.codec_context.decode(packet)
         except (av.FFmpegError, OSError, ValueError):
-            self.error_count += 1
+            self.error_count += order not in self._failed
             self._failed.add(order)
             self._hurt(order)
             return []
@@ -191,7 +208,7 @@ class Pass:
             is_key = frame.key_frame
             if is_key and not frame.is_corrupt:
                 self._damage.add_key(order, pts)
-            elif not self._output and not is_key and frame.pict_type not in (0, 1):
+            elif not (self._output or self.discarded_count or is_key) and frame.pict_type not in (0, 1):
                 # Nothing this frame leans on was ever there.
                 self.corrupt_count += 1
                 self._hurt(order)
@@ -262,7 +279,8 @@ class Pass:
             self.gap_count += round(step / self._step) - 1
             if self.first_gap is None:
                 self.first_gap = index
-            if not self._is_intra_only:
+            proves_all = self._lint is not None and self._lint.proves_references
+            if not (self._is_intra_only or proves_all):
                 later = [o for o, p in self._pending.items() if p is not None and p > last]
                 later += [o for _, p, o in self._held if p is not None and p > last]
                 self._hurt(min([*later, order]))

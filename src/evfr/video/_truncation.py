@@ -42,7 +42,7 @@ def missing_bytes(path: str | os.PathLike[str], container: str) -> int:
         size = os.fstat(file.fileno()).st_size
         try:
             return max(0, check(file, size))
-        except (OSError, struct.error):
+        except (OSError, struct.error, IndexError):
             return 0
 
 
@@ -167,11 +167,34 @@ def _ivf(file: BinaryIO, size: int) -> int:
     return int(position) - size
 
 
+def _gif(file: BinaryIO, size: int) -> int:
+    """GIF: blocks up to a trailer, their data in pieces that state their lengths."""
+    file.seek(10)
+    flags = file.read(3)[0]
+    file.seek(13 + (3 << ((flags & 7) + 1) if flags & 0x80 else 0))
+    while (kind := file.read(1)) != b";":
+        if kind == b"!":
+            file.seek(1, os.SEEK_CUR)
+        elif kind == b",":
+            flags = file.read(9)[8]
+            file.seek((3 << ((flags & 7) + 1) if flags & 0x80 else 0) + 1, os.SEEK_CUR)
+        elif kind:
+            return 0
+        while length := file.read(1):
+            if length == b"\0":
+                break
+            file.seek(length[0], os.SEEK_CUR)
+        if file.tell() >= size:
+            return file.tell() - size + 1
+    return 0
+
+
 _CHECKS: dict[str, Callable[[BinaryIO, int], int]] = {
     "mov": _boxes,
     "avi": _riff,
     "matroska": _matroska,
     "mpegts": _transport,
     "flv": _flash,
+    "gif": _gif,
     "ivf": _ivf,
 }
