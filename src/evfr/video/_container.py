@@ -302,7 +302,14 @@ def prepare_decoder(
         context.thread_type = "NONE"
     else:
         context.thread_type = "SLICE" if motion_vectors else "FRAME"
-    options = {"max_pixels": str(max_pixels)}
+    options = {
+        "max_pixels": str(max_pixels),
+        # Frames that damage reached come out and are known for it, instead of vanishing.
+        "flags": "+output_corrupt",
+    }
+    if context.codec.canonical_name == "h264":
+        # Checks that a slice ends where its data does. (MPEG-4 would refuse sound files of old encoders.)
+        options["err_detect"] = "+aggressive"
     if motion_vectors:
         options["flags2"] = "+export_mvs"
     context.options = options
