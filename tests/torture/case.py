@@ -157,16 +157,8 @@ class Case:
 
 def ok(name: str, frames: int, make: Maker, codes: str = "", *, allow: str = "", **more) -> Case:
     """A sound input: every frame decodes clean."""
-    return Case(
-        name,
-        ("ok",),
-        frozenset(codes.split()),
-        (frames, frames),
-        make,
-        frozenset(allow.split()),
-        frames,
-        **more,
-    )
+    named, allowed = frozenset(codes.split()), frozenset(allow.split())
+    return Case(name, ("ok",), named, (frames, frames), make, allowed, places=frames, **more)
 
 
 def partial(
@@ -211,10 +203,14 @@ def copy(base: str) -> Maker:
     return make
 
 
-def data(content: bytes | str) -> Maker:
-    """Write these bytes."""
-    raw = content.encode() if isinstance(content, str) else content
-    return lambda w, path: path.write_bytes(raw) and None
+def data(content: bytes | str | Callable[[], bytes]) -> Maker:
+    """Write these bytes, or what a function makes."""
+
+    def make(w: Workshop, path: Path) -> None:
+        raw = content() if callable(content) else content
+        path.write_bytes(raw.encode() if isinstance(raw, str) else raw)
+
+    return make
 
 
 def transform(base: str, change: Callable[[bytes], bytes]) -> Maker:

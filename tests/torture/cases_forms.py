@@ -12,7 +12,7 @@ from pathlib import Path
 from torture import surgery
 from torture.case import Case, Maker, Workshop, copy, data, encoded, failed, ok, partial, transform
 from torture.coding import gif_bomb, h264_bomb, remux, silence, two_streams
-from torture.pictures import image
+from torture.pictures import image, image_bytes
 
 __all__ = ["CASES"]
 
@@ -259,11 +259,11 @@ SEALED = (
     failed("bomb_16k.264", data(h264_bomb(16384, 16384)), "E_TOO_LARGE E_NO_FRAMES"),
     failed("bomb_16k_x_16k.gif", data(gif_bomb(65535, 65535)), "E_TOO_LARGE E_NO_FRAMES E_CONTAINER"),
     failed("bomb_32k.y4m", data(b"YUV4MPEG2 W32768 H32768 F25:1 C420jpeg\nFRAME\n" + bytes(1000)), "E_TOO_LARGE E_CONTAINER"),
-    failed("bomb_65k.mjpeg", transform("mjpeg.mkv", lambda raw: image(0).replace(struct.pack(">HH", 54, 96), struct.pack(">HH", 65500, 65500), 1) * 3), "E_TOO_LARGE E_NO_FRAMES"),
+    failed("bomb_65k.mjpeg", transform("mjpeg.mkv", lambda raw: image_bytes(0).replace(struct.pack(">HH", 54, 96), struct.pack(">HH", 65500, 65500), 1) * 3), "E_TOO_LARGE E_NO_FRAMES"),
     failed("sound.m4a", lambda w, path: silence(path), "E_NO_VIDEO"),
     failed("sound.mka", lambda w, path: silence(path, "libopus"), "E_NO_VIDEO"),
     failed("sound.wav", data(b"RIFF" + struct.pack("<I", 36 + 8000) + b"WAVEfmt " + struct.pack("<IHHIIHH", 16, 1, 1, 8000, 16000, 2, 16) + b"data" + struct.pack("<I", 8000) + bytes(8000)), "E_CONTAINER E_NO_VIDEO"),
-    failed("cover_art.m4a", lambda w, path: silence(path, fmt="mp4", cover=image(3, size=(64, 64))), "E_NO_VIDEO"),
+    failed("cover_art.m4a", lambda w, path: silence(path, fmt="mp4", cover=image_bytes(3, size=(64, 64))), "E_NO_VIDEO"),
     failed("photo.mp4", data(image(1)), "E_CONTAINER E_NO_VIDEO E_NO_FRAMES"),
 )
 

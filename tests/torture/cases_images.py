@@ -12,22 +12,22 @@ from pathlib import Path
 
 from torture import pictures
 from torture.case import Case, Maker, Workshop, failed, ok, partial
-from torture.pictures import image, numbered, png_bomb
+from torture.pictures import Content, image, image_bytes, numbered, png_bomb
 
 __all__ = ["CASES"]
 
 
-def folder(files: Mapping[str, bytes] | None = None, **more: bytes) -> Maker:
+def folder(files: Mapping[str, Content] | None = None) -> Maker:
     """Write a folder of files."""
     return lambda w, path: pictures.folder(path, files or {})
 
 
-def archive(files: Mapping[str, bytes] | list[tuple[str, bytes]], *, deflate: bool = False) -> Maker:
+def archive(files: Mapping[str, Content] | list[tuple[str, Content]], *, deflate: bool = False) -> Maker:
     """Write a zip of files."""
     return lambda w, path: pictures.zipped(path, files, deflate=deflate)
 
 
-def sealed(files: Mapping[str, bytes]) -> Maker:
+def sealed(files: Mapping[str, Content]) -> Maker:
     """Write a zip that claims to be encrypted."""
     return lambda w, path: pictures.encrypted(path, files)
 
@@ -64,7 +64,24 @@ def wrong_size(raw: bytes) -> bytes:
 
 
 TEN = numbered(10)
-HALF = image(4)[: len(image(4)) // 2]
+
+
+def half() -> bytes:
+    """Return the first half of a JPEG."""
+    return image_bytes(4)[: len(image_bytes(4)) // 2]
+
+
+def flipped_png() -> bytes:
+    """Return a PNG with two wrong bytes in the middle."""
+    raw = image_bytes(4, "PNG")
+    return raw[:900] + b"\xaa\x55" + raw[902:]
+
+
+def big() -> bytes:
+    """Return 40 MB of nothing, which a zip packs into 40 KB."""
+    return bytes(40_000_000)
+
+
 
 FOLDERS = (
     ok("images", 10, folder(TEN), size=(96, 54)),
@@ -90,13 +107,13 @@ FOLDERS = (
     ok("images_bmp_webp", 4, folder({"0.bmp": image(0, "BMP"), "1.webp": image(1, "WEBP"), "2.png": image(2, "PNG"), "3.jpg": image(3)})),
     ok("images_1x1", 3, folder({f"{i}.png": image(i, "PNG", size=(1, 1)) for i in range(3)}), size=(1, 1)),
     ok("images_odd_names", 4, folder({"<b>.jpg": image(0), "a\nb.jpg": image(1), "%d.jpg": image(2), "-x.jpg": image(3)})),
-    partial("images_half", 9, folder({**TEN, "004.jpg": HALF}), "W_IMAGE", places=10),
+    partial("images_half", 9, folder({**TEN, "004.jpg": half}), "W_IMAGE", places=10),
     partial("images_empty_one", 9, folder({**TEN, "004.jpg": b""}), "W_IMAGE", places=10),
     partial("images_text_one", 9, folder({**TEN, "004.jpg": b"<html>404</html>"}), "W_IMAGE", places=10),
     partial("images_first_bad", 9, folder({**TEN, "000.jpg": b"nothing"}), "W_IMAGE", places=10),
-    partial("images_bomb", 9, folder({**TEN, "004.png": png_bomb(), "004.jpg": b""} | {}), "W_IMAGE", allow="W_NUMBERING", places=11),
-    partial("images_half_png", 4, folder({**numbered(4, "{}.png"), "4.png": image(4, "PNG")[:900]}), "W_IMAGE", places=5),
-    partial("images_flipped_png", 4, folder({**numbered(4, "{}.png"), "4.png": image(4, "PNG")[:900] + b"\xaa\x55" + image(4, "PNG")[902:]}), "W_IMAGE", places=5),
+    partial("images_bomb", 9, folder({**TEN, "004.png": png_bomb, "004.jpg": b""}), "W_IMAGE", allow="W_NUMBERING", places=11),
+    partial("images_half_png", 4, folder({**numbered(4, "{}.png"), "4.png": lambda: image_bytes(4, "PNG")[:900]}), "W_IMAGE", places=5),
+    partial("images_flipped_png", 4, folder({**numbered(4, "{}.png"), "4.png": flipped_png}), "W_IMAGE", places=5),
     partial("images_odd_entries", 6, folder_with_odd_entries, "W_IMAGE", places=8),
     failed("images_all_bad", folder({f"{i}.jpg": b"nothing" for i in range(4)}), "E_NO_FRAMES"),
     failed("images_none", folder({"notes.txt": b"hello"}), "E_EMPTY"),
@@ -110,9 +127,9 @@ ARCHIVES = (
     ok("zip_mac.zip", 10, archive({**TEN, "__MACOSX/._000.jpg": b"\0\5\x16\7", ".DS_Store": b"x"})),
     ok("zip_sizes.zip", 6, archive({**numbered(5), "005.jpg": image(5, size=(64, 64))}), "W_IMAGE_SIZE"),
     ok("zip_holes.zip", 9, archive({k: v for k, v in TEN.items() if k != "003.jpg"}), "W_NUMBERING"),
-    partial("zip_half_image.zip", 9, archive({**TEN, "004.jpg": HALF}), "W_IMAGE", places=10),
+    partial("zip_half_image.zip", 9, archive({**TEN, "004.jpg": half}), "W_IMAGE", places=10),
     partial("zip_checksum.zip", 9, changed(archive(TEN), flip_in_member), "W_IMAGE", places=10),
-    partial("zip_png_bomb.zip", 10, archive({**TEN, "010.png": png_bomb()}, deflate=True), "W_IMAGE", places=11),
+    partial("zip_png_bomb.zip", 10, archive({**TEN, "010.png": png_bomb}, deflate=True), "W_IMAGE", places=11),
     failed("zip_cut.zip", changed(archive(TEN), lambda raw: raw[: len(raw) // 2]), "E_ARCHIVE"),
     failed("zip_head_only.zip", changed(archive(TEN), lambda raw: raw[:40]), "E_ARCHIVE"),
     failed("zip_noise.zip", lambda w, path: path.write_bytes(b"PK\3\4" + bytes(range(256)) * 8) and None, "E_ARCHIVE"),
@@ -120,7 +137,7 @@ ARCHIVES = (
     failed("zip_absolute.zip", archive({**TEN, "/tmp/escaped.jpg": image(1)}), "E_ARCHIVE"),
     failed("zip_windows.zip", archive({**TEN, "..\\..\\escaped.jpg": image(1)}), "E_ARCHIVE"),
     failed("zip_encrypted.zip", sealed(TEN), "E_ARCHIVE E_ENCRYPTED"),
-    failed("zip_bomb.zip", archive({f"{i:03}.jpg": bytes(40_000_000) for i in range(4)}, deflate=True), "E_ARCHIVE E_NO_FRAMES"),
+    failed("zip_bomb.zip", archive({f"{i:03}.jpg": big for i in range(4)}, deflate=True), "E_ARCHIVE E_NO_FRAMES"),
     failed("zip_lies.zip", changed(archive(TEN), wrong_size), "E_ARCHIVE E_NO_FRAMES"),
     failed("zip_empty.zip", archive({}), "E_EMPTY E_ARCHIVE"),
     failed("zip_no_images.zip", archive({"notes.txt": b"hello"}), "E_EMPTY"),

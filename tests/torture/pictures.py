@@ -7,8 +7,8 @@ import struct
 import warnings
 import zipfile
 import zlib
-from collections.abc import Mapping
-from functools import lru_cache
+from collections.abc import Callable, Mapping
+from functools import lru_cache, partial
 from pathlib import Path
 
 import cv2
@@ -17,7 +17,7 @@ from PIL import Image
 
 from torture.coding import source_frames
 
-__all__ = ["encrypted", "folder", "image", "numbered", "png_bomb", "zipped"]
+__all__ = ["Content", "encrypted", "folder", "image", "image_bytes", "numbered", "png_bomb", "zipped"]
 
 
 @lru_cache(maxsize=64)
@@ -26,7 +26,16 @@ def _picture(index: int, size: tuple[int, int]) -> np.ndarray:
     return cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
 
 
-def image(
+Content = bytes | Callable[[], bytes]
+"""The bytes of a file, or what makes them when the file is written: the tables of cases cost nothing to import."""
+
+
+def image(*what: object, **options: object) -> Callable[[], bytes]:
+    """Return a function that makes one drawn picture as the bytes of an image file: see `image_bytes`."""
+    return partial(image_bytes, *what, **options)
+
+
+def image_bytes(
     index: int = 0,
     fmt: str = "JPEG",
     mode: str = "RGB",
@@ -54,7 +63,7 @@ def image(
     return out.getvalue()
 
 
-def numbered(count: int, pattern: str = "{:03d}.jpg", **options: object) -> dict[str, bytes]:
+def numbered(count: int, pattern: str = "{:03d}.jpg", **options: object) -> dict[str, Content]:
     """Return ``count`` healthy images by name."""
     fmt = "PNG" if pattern.endswith("png") else "JPEG"
     return {pattern.format(i): image(i, **{"fmt": fmt, **options}) for i in range(count)}
@@ -73,17 +82,17 @@ def png_bomb(side: int = 30_000) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + _chunk(b"IDAT", data) + _chunk(b"IEND", b"")
 
 
-def folder(path: Path, files: Mapping[str, bytes]) -> None:
+def folder(path: Path, files: Mapping[str, Content]) -> None:
     """Write files into a new folder."""
     path.mkdir(parents=True)
     for name, data in files.items():
         target = path / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(data)
+        target.write_bytes(data() if callable(data) else data)
 
 
 def zipped(
-    path: Path, files: Mapping[str, bytes] | list[tuple[str, bytes]], *, deflate: bool = False
+    path: Path, files: Mapping[str, Content] | list[tuple[str, Content]], *, deflate: bool = False
 ) -> None:
     """Write files into a zip, with any member names, repeated ones too."""
     pairs = files.items() if isinstance(files, Mapping) else files
@@ -94,10 +103,10 @@ def zipped(
             for name, data in pairs:
                 info = zipfile.ZipInfo(name)
                 info.compress_type = method
-                archive.writestr(info, data)
+                archive.writestr(info, data() if callable(data) else data)
 
 
-def encrypted(path: Path, files: Mapping[str, bytes]) -> None:
+def encrypted(path: Path, files: Mapping[str, Content]) -> None:
     """Write a zip whose members claim to be encrypted."""
     zipped(path, files)
     data = bytearray(path.read_bytes())
