@@ -111,7 +111,7 @@ def test_bad_weights(name, bad):
 
 @EVERY
 def test_bad_budgets(name):
-    with pytest.raises(ConstraintError, match="n=4 frames are asked for, but only 3 can be selected"):
+    with pytest.raises(ConstraintError, match="n=4 is more than the 3 frames that can be selected"):
         SAMPLERS[name](np.ones(3), 4)
     with pytest.raises(ValueError, match="n must be 0 or more, got -1"):
         SAMPLERS[name](np.ones(3), -1)

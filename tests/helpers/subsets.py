@@ -49,28 +49,22 @@ def feasible_counts(n_frames: int, constraints: Constraints, times) -> set[int]:
 def constrained_videos(draw, max_frames: int):
     """Draw (n_frames, times, constraints): true times of unequal steps, every kind of constraint."""
     n_frames = draw(st.integers(0, max_frames))
-    steps = draw(
-        st.lists(st.sampled_from([0.04, 0.04, 0.08, 0.2, 0.0]), min_size=n_frames, max_size=n_frames)
-    )
-    times = list(itertools.accumulate(steps))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    times = np.cumsum(rng.choice([0.04, 0.04, 0.08, 0.2, 0.0], n_frames)).tolist()
 
-    def frames(chance: int):
-        marks = draw(st.lists(st.integers(0, 99), min_size=n_frames, max_size=n_frames))
-        return tuple(i for i, mark in enumerate(marks) if mark < chance)
+    def frames(*shares: float) -> tuple[int, ...]:
+        return tuple(np.flatnonzero(rng.random(n_frames) < rng.choice(shares)).tolist())
 
-    share = st.sampled_from([0, 0, 10, 30])
-    selectable = None
-    if draw(st.booleans()):
-        blocked = frames(draw(share))
-        selectable = np.array([i not in blocked for i in range(n_frames)], dtype=np.bool_)
+    selectable = np.ones(n_frames, dtype=np.bool_)
+    selectable[list(frames(0.0, 0.1, 0.3))] = False
     constraints = Constraints(
         min_gap=draw(st.sampled_from([None, None, 1, 2, 3, 5])),
         max_gap=draw(st.sampled_from([None, None, 1, 2, 3, 4, 7])),
         min_gap_seconds=draw(st.sampled_from([None, None, None, 0.08, 0.2])),
         max_gap_seconds=draw(st.sampled_from([None, None, None, 0.08, 0.2, 0.48])),
-        include=frames(draw(st.sampled_from([0, 0, 10]))),
-        exclude=frames(draw(st.sampled_from([0, 0, 10]))),
-        labeled=frames(draw(share)),
-        selectable=selectable,
+        include=tuple(i for i in frames(0.0, 0.0, 0.1) if rng.random() < 0.1 or selectable[i]),
+        exclude=frames(0.0, 0.0, 0.1),
+        labeled=frames(0.0, 0.1, 0.3),
+        selectable=draw(st.sampled_from([None, selectable])),
     )
     return n_frames, times, constraints

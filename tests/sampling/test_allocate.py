@@ -141,5 +141,5 @@ def test_wrong_budget(keywords, message):
 def test_budget_needs_frames():
     with pytest.raises(ValueError, match="n_frames must be 0 or more, got -1"):
         budget(-1, n=0)
-    with pytest.raises(ConstraintError, match="n=11 frames are asked for, but there are only 10"):
+    with pytest.raises(ConstraintError, match="n=11 is more than the 10 frames there are"):
         budget(10, n=11)

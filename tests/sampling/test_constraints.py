@@ -69,7 +69,7 @@ def best_subset(order, n, n_frames, constraints, times):
         (
             14,
             Constraints(min_gap=8, max_gap=9),
-            "min_gap=8 with max_gap=9 leaves room for at most 13 frames, n is 14",
+            "^min_gap=8 leaves room for at most 13 frames, n is 14",
         ),
         (5, Constraints(max_gap_seconds=0.5), "max_gap_seconds=0.5 needs at least 9 frames, n is 5"),
         (
@@ -96,9 +96,24 @@ def best_subset(order, n, n_frames, constraints, times):
         ),
         (30, Constraints(min_gap=5, include=(7,), labeled=(10,)), r"frames 7 and 10 \(include and labeled\)"),
         (
-            10,
+            12,
             Constraints(min_gap=7, max_gap=8, labeled=(2, 22)),
             "min_gap=7 and max_gap=8 cannot both hold between",
+        ),
+        (
+            8,
+            Constraints(max_gap=8, max_gap_seconds=9.0, min_gap=2),
+            "^max_gap=8 needs at least 12 frames, n is 8",
+        ),
+        (
+            9,
+            Constraints(max_gap=90, min_gap_seconds=0.1, min_gap=20),
+            "^min_gap=20 leaves room for at most 5",
+        ),
+        (
+            20,
+            Constraints(min_gap=2, max_gap_seconds=0.2, max_gap=50, exclude=tuple(range(30, 50))),
+            "^max_gap_seconds=0.2 cannot hold: no frame between 29 and 50 may be selected",
         ),
         (1, Constraints(include=(1, 2)), "include has 2 frames, n is 1"),
         (3, Constraints(include=(100,)), r"include has frame 100, but the video has 100 frames \(0\.\.99\)"),
@@ -113,7 +128,7 @@ def best_subset(order, n, n_frames, constraints, times):
         (
             99,
             Constraints(exclude=(1, 2), labeled=(3,), selectable=np.arange(100) != 9),
-            r"only 96 of 100 can be selected \(2 excluded, 1 labelled, 1 not selectable\)",
+            r"n=99 is more than the 96 of 100 frames that can be selected \(2 excluded, 1 labelled, 1 not selectable\)",
         ),
     ],
 )

@@ -64,7 +64,7 @@ def test_budget_types():
             check_budget(bad, 5)
     with pytest.raises(ValueError, match="n must be 0 or more, got -1"):
         check_budget(-1, 5)
-    with pytest.raises(ConstraintError, match="n=6 frames are asked for, but only 5 can be selected"):
+    with pytest.raises(ConstraintError, match="n=6 is more than the 5 frames that can be selected"):
         check_budget(6, 5)
 
 

@@ -194,3 +194,9 @@ def test_a_long_video_is_solved_in_seconds():
         assert len(got) == n
         assert steps.min() >= 3
         assert max(steps.max(), got.indices[0], n_frames - 1 - got.indices[-1]) <= 12
+
+
+@pytest.mark.parametrize("cuts", [[0, 4], [10]])
+def test_cuts_out_of_range(cuts):
+    with pytest.raises(ValueError, match=r"cuts must be in 1\.\.9, got"):
+        sample("auto", np.ones(10), 3, cuts=cuts)

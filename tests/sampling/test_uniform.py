@@ -76,5 +76,5 @@ def test_wrong_options(options, message):
 
 
 def test_too_many():
-    with pytest.raises(ConstraintError, match="n=11 frames are asked for, but only 10 can be selected"):
+    with pytest.raises(ConstraintError, match="n=11 is more than the 10 frames that can be selected"):
         uniform(np.ones(10), 11)

@@ -63,7 +63,7 @@ def budget(n_frames: int, n: int | None = None, ratio: float | None = None, stri
         if operator.index(n) < 0:
             raise ValueError(f"n must be 0 or more, got {n}")
         if n > n_frames:
-            raise ConstraintError(f"n={n} frames are asked for, but there are only {n_frames}; lower n")
+            raise ConstraintError(f"n={n} is more than the {n_frames} frames there are; lower n")
         return operator.index(n)
     if stride is not None:
         if operator.index(stride) < 1:

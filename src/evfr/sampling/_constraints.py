@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import operator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -13,7 +14,9 @@ from evfr.errors import ConstraintError
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Constraints", "Prepared", "feasible_range", "prepare", "prepared_range"]
+__all__ = ["Constraints", "Prepared", "check_range", "feasible_range", "prepare"]
+
+GAPS = ("min_gap", "max_gap", "min_gap_seconds", "max_gap_seconds")
 
 TOLERANCE_NS = 1000
 """Gaps in seconds hold to one microsecond: less than any frame step, more than rounding of any time stamp."""
@@ -80,8 +83,7 @@ class Constraints:
             object.__setattr__(self, "selectable", mask)
 
     def __repr__(self) -> str:
-        gaps = ("min_gap", "max_gap", "min_gap_seconds", "max_gap_seconds")
-        parts = [f"{name}={getattr(self, name):g}" for name in gaps if getattr(self, name) is not None]
+        parts = [f"{name}={getattr(self, name):g}" for name in GAPS if getattr(self, name) is not None]
         parts += [
             f"{len(getattr(self, name))} {name}"
             for name in ("include", "exclude", "labeled")
@@ -257,26 +259,7 @@ def _explain(constraints: Constraints, prepared: Prepared, a: int, b: int) -> st
     return f"{constraints.min_gap_text} and {constraints.max_gap_text} cannot both hold {where}"
 
 
-def prepared_range(constraints: Constraints, prepared: Prepared) -> tuple[int, int]:
-    """Return the least and greatest number of frames, as `feasible_range` does, from a built prepared.
-
-    Parameters
-    ----------
-    constraints : Constraints
-        For the wording of errors.
-    prepared : Prepared
-        From `prepare`.
-
-    Returns
-    -------
-    (int, int)
-        Both can be had, and so can every number between.
-
-    Raises
-    ------
-    ConstraintError
-        If no number of frames satisfies the constraints.
-    """
+def _range(constraints: Constraints, prepared: Prepared) -> tuple[int, int]:
     n_include = len(prepared.include)
     if not prepared.is_gapped:
         return n_include, int(prepared.eligible.sum())
@@ -290,6 +273,59 @@ def prepared_range(constraints: Constraints, prepared: Prepared) -> tuple[int, i
             _explain(constraints, prepared, int(fixed[broken[0]]), int(fixed[broken[0] + 1]))
         )
     return int((least - 1).sum()) + n_include, int((most - 1).sum()) + n_include
+
+
+def _check_range(constraints: Constraints, prepared: Prepared, n: int | None) -> tuple[int, int]:
+    low, high = _range(constraints, prepared)
+    if n is not None and n < low:
+        given = f" with {constraints.min_gap_text}" if constraints.min_gap_text else ""
+        raise ConstraintError(f"{constraints.max_gap_text}{given} needs at least {low} frames, n is {n}")
+    if n is not None and n > high:
+        given = f" with {constraints.max_gap_text}" if constraints.max_gap_text else ""
+        raise ConstraintError(
+            f"{constraints.min_gap_text}{given} leaves room for at most {high} frames, n is {n}"
+        )
+    return low, high
+
+
+def check_range(
+    constraints: Constraints, prepared: Prepared, n: int | None, times: ArrayLike | None
+) -> tuple[int, int]:
+    """Return the numbers of frames that the gaps allow, or raise an error that names as few gaps as possible.
+
+    Parameters
+    ----------
+    constraints : Constraints
+        What must hold.
+    prepared : Prepared
+        From `prepare`, for the same constraints.
+    n : int or None
+        A number that must be allowed; None is any.
+    times : (N,) array_like or None
+        As given to `prepare`.
+
+    Returns
+    -------
+    (int, int)
+        Least and greatest number.
+
+    Raises
+    ------
+    ConstraintError
+        If no number, or not ``n``, is allowed.
+    """
+    try:
+        return _check_range(constraints, prepared, n)
+    except ConstraintError as error:
+        whole = error
+    # The smallest set of gaps that already cannot hold is the one to tell the user about.
+    given = [name for name in GAPS if getattr(constraints, name) is not None]
+    for size in range(1, len(given)):
+        for kept in itertools.combinations(given, size):
+            dropped: dict[str, Any] = {name: None for name in given if name not in kept}
+            fewer = replace(constraints, **dropped)
+            _check_range(fewer, prepare(len(prepared.eligible), fewer, times), n)
+    raise whole
 
 
 def feasible_range(
@@ -327,4 +363,4 @@ def feasible_range(
     """
     if n_frames < 0:
         raise ValueError(f"n_frames must be 0 or more, got {n_frames}")
-    return prepared_range(constraints, prepare(n_frames, constraints, times))
+    return check_range(constraints, prepare(n_frames, constraints, times), None, times)

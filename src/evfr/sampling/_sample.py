@@ -194,7 +194,7 @@ def check_budget(n: int, n_frames: int) -> int:
     if value < 0:
         raise ValueError(f"n must be 0 or more, got {value}")
     if value > n_frames:
-        raise ConstraintError(f"n={value} frames are asked for, but only {n_frames} can be selected; lower n")
+        raise ConstraintError(f"n={value} is more than the {n_frames} frames that can be selected; lower n")
     return value
 
 

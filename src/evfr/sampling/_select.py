@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from evfr.errors import ConstraintError
-from evfr.sampling._constraints import Constraints, Prepared, prepare, prepared_range
+from evfr.sampling._constraints import Constraints, Prepared, check_range, prepare
 from evfr.sampling._sample import Sample, Segment, check_budget, check_weights, spread_rank
 
 if TYPE_CHECKING:
@@ -101,8 +101,11 @@ def sample(
     values, nan_count = check_weights(raw)
     prepared = prepare(len(values), constraints, times)
     n = _check_n(n, constraints, prepared)
+    check_range(constraints, prepared, n, times)
     method_call = _Call.resolve(method, seed, options)
     cut_frames = np.unique(np.asarray([] if cuts is None else cuts, dtype=np.int64))
+    if len(cut_frames) and not (cut_frames[0] >= 1 and cut_frames[-1] < len(raw)):
+        raise ValueError(f"cuts must be in 1..{len(raw) - 1}, got {cut_frames[0]} to {cut_frames[-1]}")
 
     frames = np.flatnonzero(prepared.eligible)
     base = method_call.on(raw, frames, n, cut_frames)
@@ -126,21 +129,12 @@ def _check_n(n: int, constraints: Constraints, prepared: Prepared) -> int:
     if n > n_eligible:
         n_blocked = total - n_eligible - len(set(constraints.exclude) | set(constraints.labeled))
         raise ConstraintError(
-            f"n={n} frames are asked for, but only {n_eligible} of {total} can be selected "
+            f"n={n} is more than the {n_eligible} of {total} frames that can be selected "
             f"({len(constraints.exclude)} excluded, {len(constraints.labeled)} labelled, "
             f"{max(n_blocked, 0)} not selectable); lower n"
         )
     if n < len(prepared.include):
         raise ConstraintError(f"include has {len(prepared.include)} frames, n is {n}; raise n")
-    low, high = prepared_range(constraints, prepared)
-    if n < low:
-        given = f" with {constraints.min_gap_text}" if constraints.min_gap_text else ""
-        raise ConstraintError(f"{constraints.max_gap_text}{given} needs at least {low} frames, n is {n}")
-    if n > high:
-        given = f" with {constraints.max_gap_text}" if constraints.max_gap_text else ""
-        raise ConstraintError(
-            f"{constraints.min_gap_text}{given} leaves room for at most {high} frames, n is {n}"
-        )
     return n
 
 
