@@ -125,7 +125,7 @@ class Pass:
                 self.discarded_count += 1
             else:
                 self._pending[order] = packet.pts if self._has_pts else None
-            if packet.is_corrupt:
+            if packet.is_corrupt or (self._lint is not None and self._lint.is_damaged(bytes(packet))):
                 self.corrupt_count += 1
                 self._hurt(order)
             self._has_key = self._has_key or packet.is_keyframe
@@ -136,9 +136,6 @@ class Pass:
                 self._hurt(order)
             if order == 0:
                 self.is_encrypted = packet.has_sidedata("encryption_info")
-            elif self._lint is not None and self._lint.is_damaged(bytes(packet)):
-                self.corrupt_count += 1
-                self._hurt(order)
             packet.opaque = order
             yield from self._accept(self._decode(packet, order))
         for frames in self._flush():
