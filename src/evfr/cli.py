@@ -218,14 +218,17 @@ def _read_method(
         raise UsageProblem(f"{flag} {chosen!r} is unknown; give one of {', '.join(methods)}")
     own = read_method_options(family, chosen)
     known = {spec.option for spec in (*own, *signature.parameters)}
+    owners: dict[str, list[str]] = {}
     for method in methods:
         for spec in read_method_options(family, method):
-            given = any(word == spec.option or word.startswith(f"{spec.option}=") for word in ahead)
-            if given and spec.option not in known:
-                raise UsageProblem(
-                    f"{spec.option} is an option of {flag} {method}, not of {flag} {chosen}; "
-                    f"add {flag} {method} or leave it out"
-                )
+            owners.setdefault(spec.option, []).append(method)
+    for word in ahead:
+        option = word.partition("=")[0]
+        if option in owners and option not in known:
+            raise UsageProblem(
+                f"{option} is an option of {flag} {' and '.join(owners[option])}, not of {flag} {chosen}; "
+                f"add {flag} {owners[option][0]} or leave it out"
+            )
     return own
 
 
