@@ -133,16 +133,16 @@ def run_item(
     try:
         return Outcome(item_index, fn(item, heartbeat), None, attempts)
     except VideoError as error:
-        problem = error.problem
+        problem, trace = error.problem, traceback.format_exc()
     except EvfrError as error:
-        problem = Problem(ProblemCode.E_FAILED, str(error), name)
+        problem, trace = Problem(ProblemCode.E_FAILED, str(error), name), traceback.format_exc()
     except MemoryError:
         text = "the system refused more memory; use fewer jobs or a smaller video"
-        problem = Problem(ProblemCode.E_MEMORY, text, name)
+        problem, trace = Problem(ProblemCode.E_MEMORY, text, name), traceback.format_exc()
     except Exception as error:  # noqa: BLE001  (the one place: a bug on one video must not stop the others)
         text = f"a bug: {type(error).__name__}: {error}; run with --debug and report the trace"
-        problem = Problem(ProblemCode.E_CRASH, text, name)
-    return Outcome(item_index, None, problem, attempts, traceback.format_exc())
+        problem, trace = Problem(ProblemCode.E_CRASH, text, name), traceback.format_exc()
+    return Outcome(item_index, None, problem, attempts, trace)
 
 
 def source_name(item: Any, item_index: int) -> str:

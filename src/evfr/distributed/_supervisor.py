@@ -83,7 +83,8 @@ def run_processes(
                         child.watch(step, options)
                         if child.is_ready and child.task is None and waiting:
                             if child.is_fat(options):
-                                child.kill()  # left-overs of earlier videos shall not count against the next
+                                children.remove(child)  # left-overs of earlier videos are not the next one's
+                                child.bury()
                                 continue
                             index, attempts = waiting[0]
                             if child.give(index, attempts, names[index], pickled[index]):

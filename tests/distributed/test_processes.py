@@ -1,0 +1,258 @@
+"""Child processes that die, hang, grow or make noise; parents that are interrupted or killed."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from evfr.distributed import Outcome, map_videos
+from evfr.errors import ProblemCode, WorkerError
+from helpers import jobs
+
+TESTS = str(Path(__file__).parents[1])
+
+
+def run(kinds: list[str], folder: Path, **options: object) -> list[Outcome]:
+    items = [(kind, str(folder)) for kind in kinds]
+    return map_videos(jobs.misbehave, items, executor="processes", jobs=2, **options)  # type: ignore[arg-type]
+
+
+@pytest.fixture(autouse=True)
+def no_child_is_left() -> Iterator[None]:
+    yield
+    with contextlib.suppress(ChildProcessError):
+        pid, _ = os.waitpid(-1, os.WNOHANG)
+        raise AssertionError(f"a child process was left, {pid or 'still running'}")
+
+
+def test_a_worker_killed_once_is_replaced(tmp_path: Path) -> None:
+    outcomes = run(["a", "kill_once", "b", "c"], tmp_path)
+    assert [outcome.value for outcome in outcomes] == ["a done", "kill_once survived", "b done", "c done"]
+    assert [outcome.attempts for outcome in outcomes] == [1, 2, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        (
+            "kill",
+            r"killed by SIGKILL \(as the system does when memory is short: use fewer jobs\); given up after 3",
+        ),
+        (
+            "segv",
+            r"SIGSEGV \(Segmentation fault\); its last output was 'native library: something is very wrong'",
+        ),
+        ("exit", r"its process ended with exit status 7; given up after 3 tries"),
+    ],
+)
+def test_a_video_that_always_kills_is_quarantined(tmp_path: Path, kind: str, text: str) -> None:
+    outcomes = run([kind, "a", "b"], tmp_path)
+    assert [outcome.value for outcome in outcomes] == [None, "a done", "b done"]
+    problem = outcomes[0].problem
+    assert problem is not None
+    assert problem.code is ProblemCode.E_CRASH
+    assert problem.source == "item 0"
+    with pytest.raises(AssertionError, match=text):
+        raise AssertionError(problem.message)
+    assert outcomes[0].attempts == 3
+
+
+def test_a_hang_is_killed_and_patience_with_the_living(tmp_path: Path) -> None:
+    outcomes = run(["hang", "slow_but_alive", "hang_once"], tmp_path, timeout_seconds=1.0, tries=2)
+    assert [outcome.value for outcome in outcomes] == [None, "slow_but_alive done", "hang_once survived"]
+    problem = outcomes[0].problem
+    assert problem is not None
+    assert (problem.code, outcomes[0].attempts) == (ProblemCode.E_TIMEOUT, 2)
+    assert problem.message == "no progress for 1 seconds; given up after 2 tries"
+
+
+def test_out_of_memory(tmp_path: Path) -> None:
+    outcomes = run(["grow", "a"], tmp_path, memory_limit_mb=400, tries=1)
+    assert outcomes[1].value == "a done"
+    problem = outcomes[0].problem
+    assert problem is not None
+    assert problem.code is ProblemCode.E_MEMORY
+    assert problem.message == "it needs more than the memory limit of 400 MiB"
+
+
+def test_a_fat_worker_is_replaced_before_the_next_video(tmp_path: Path) -> None:
+    thin = map_videos(jobs.hoard, [0, 1, 2], executor="processes", jobs=1)
+    assert len({outcome.value for outcome in thin}) == 1
+    fat = map_videos(jobs.hoard, [0, 1, 2], executor="processes", jobs=1, memory_limit_mb=300)
+    assert all(outcome.is_ok and outcome.attempts == 1 for outcome in fat)
+    assert len({outcome.value for outcome in fat}) == 3
+
+
+def test_noise_of_children_stays_theirs(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    outcomes = run(["noise", "segv", "noise"], tmp_path, tries=1)
+    assert [outcome.value for outcome in outcomes] == ["noise done", None, "noise done"]
+    assert outcomes[1].traceback == "native library: something is very wrong\n"
+    assert capfd.readouterr() == ("", "")
+
+
+def test_what_does_not_pickle(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match=r"the function cannot be sent to a worker process .* no lambdas"):
+        map_videos(lambda item, heartbeat: item, [1], executor="processes")
+    with pytest.raises(TypeError, match=r"item 1 cannot be sent to a worker process"):
+        map_videos(jobs.double, [1, lambda: 2], executor="processes")
+    outcome = run(["unpicklable"], tmp_path)[0]
+    assert outcome.problem is not None
+    assert outcome.problem.code is ProblemCode.E_CRASH
+    assert "pickle" in outcome.problem.message
+
+
+def test_partials_and_source_names() -> None:
+    assert map_videos(functools.partial(jobs.double), [4], executor="processes")[0].value == 8
+    outcome = map_videos(jobs.misbehave, [Path("/data/é\udcff.mp4")], executor="processes")[0]
+    assert outcome.problem is not None
+    assert outcome.problem.source == "/data/é\\udcff.mp4"
+
+
+def test_a_module_that_children_cannot_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "vanishing.py").write_text("def fn(item, heartbeat):\n    return item\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    import vanishing  # type: ignore[import-not-found]
+
+    (tmp_path / "vanishing.py").unlink()
+    for cached in tmp_path.rglob("*.pyc"):
+        cached.unlink()
+    with pytest.raises(
+        WorkerError, match=r"do not start: .*No module named 'vanishing'.* must stand in a module"
+    ):
+        map_videos(vanishing.fn, [1], executor="processes")
+
+
+def test_no_python_to_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/nonexistent/python")
+    with pytest.raises(WorkerError, match=r"cannot start a worker process: .*; use fewer jobs"):
+        map_videos(jobs.double, [1], executor="processes")
+
+
+def script(tmp_path: Path, text: str, *arguments: str) -> subprocess.Popen[str]:
+    path = tmp_path / "script.py"
+    path.write_text(f"import sys\nsys.path.insert(0, {TESTS!r})\n" + textwrap.dedent(text))
+    return subprocess.Popen(
+        [sys.executable, str(path), *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def test_functions_of_a_script(tmp_path: Path) -> None:
+    text = """
+        from evfr.distributed import map_videos
+        def triple(item, heartbeat):
+            return 3 * item
+        if __name__ == "__main__":
+            print([o.value for o in map_videos(triple, [1, 2], executor="processes", jobs=1)])
+    """
+    with script(tmp_path, text) as process:
+        out, err = process.communicate(timeout=60)
+    assert (out, err, process.returncode) == ("[3, 6]\n", "", 0)
+
+
+def test_a_script_without_a_guard_does_not_start_processes_for_ever(tmp_path: Path) -> None:
+    text = """
+        from evfr.distributed import map_videos
+        def triple(item, heartbeat):
+            return 3 * item
+        map_videos(triple, [1, 2], executor="processes", jobs=1)
+    """
+    with script(tmp_path, text) as process:
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert err.splitlines()[-1].startswith("evfr.errors.WorkerError: worker processes do not start")
+    assert 'put its calls under if __name__ == "__main__":' in err
+
+
+DRIVER = """
+    import os, sys, time
+    from pathlib import Path
+    from evfr.distributed import map_videos
+    from helpers import driver
+    if __name__ == "__main__":
+        print("ready", flush=True)
+        driver.drive(Path(sys.argv[1]), float(sys.argv[2]))
+        print("done", flush=True)
+"""
+
+
+def pids_in(folder: Path) -> set[int]:
+    return {int(path.name) for path in folder.glob("pids/*")}
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except FileNotFoundError:
+        return False
+    return state not in "ZX"
+
+
+def wait_until(condition: object, seconds: float = 30.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_driver_that_ends_takes_its_children_along_and_is_resumed(
+    tmp_path: Path, how: signal.Signals
+) -> None:
+    """Interrupt, terminate or kill the driver; no child survives, and a new run does only what is left."""
+    with script(tmp_path, DRIVER, str(tmp_path / "work"), "0.15") as process:
+        wait_until(lambda: len(list(tmp_path.glob("work/done/*"))) >= 2)
+        children = pids_in(tmp_path / "work")
+        process.send_signal(how)
+        began = time.monotonic()
+        _, err = process.communicate(timeout=30)
+        assert time.monotonic() - began < 5
+    assert process.returncode == (-how if how != signal.SIGINT else process.returncode) != 0
+    assert ("KeyboardInterrupt" in err) == (how == signal.SIGINT)
+    wait_until(lambda: not any(is_alive(pid) for pid in children | pids_in(tmp_path / "work")), 5)
+    done = {path.name for path in tmp_path.glob("work/done/*")}
+    assert 2 <= len(done) < 12
+
+    with script(tmp_path, DRIVER, str(tmp_path / "work"), "0") as process:
+        out, err = process.communicate(timeout=60)
+    assert (out, err) == ("ready\ndone\n", "")
+    starts = [path.read_text() for path in tmp_path.glob("work/starts/*")]
+    assert len(list(tmp_path.glob("work/done/*"))) == 12
+    twice = [path.name for path in tmp_path.glob("work/starts/*") if len(path.read_text()) > 1]
+    assert len(twice) <= 2, "only the videos in flight are done again"
+    assert len(starts) == 12
+
+
+def test_stopped_drivers_accuse_nobody(tmp_path: Path) -> None:
+    """SIGSTOP for longer than the timeout, then SIGCONT: no child is blamed for the driver's pause."""
+    text = """
+        from evfr.distributed import map_videos
+        from helpers import jobs
+        if __name__ == "__main__":
+            print("ready", flush=True)
+            outcomes = map_videos(jobs.misbehave, [("slow_but_alive", "")], executor="processes", jobs=1,
+                                  timeout_seconds=1.5, tries=1)
+            print(outcomes[0].value or outcomes[0].problem)
+    """
+    with script(tmp_path, text) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        time.sleep(0.8)
+        process.send_signal(signal.SIGSTOP)
+        time.sleep(2.5)
+        process.send_signal(signal.SIGCONT)
+        out, _ = process.communicate(timeout=60)
+    assert out == "slow_but_alive done\n"
