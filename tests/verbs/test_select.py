@@ -51,8 +51,11 @@ def test_the_main_job_leaves_frames_table_manifest_and_page(
         assert row["reason"] and row["luma_hash"] and row["weight"] is not None
 
 
-def test_the_manifest_repeats_the_same_bytes(select: Select, clips: Path, tmp_path: Path) -> None:
-    paths = [clips / "one.mp4", clips / "two.mkv"]
+def test_the_manifest_repeats_the_same_bytes(
+    select: Select, clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(clips)
+    paths = ["one.mp4", clips / "two.mkv"]
     select(paths, n=9, method="adaptive", seed=5, max_gap_seconds=1.5, out=tmp_path / "a")
     select(from_=tmp_path / "a" / "selection.json", out=tmp_path / "b")
     assert tree(tmp_path / "a") == tree(tmp_path / "b")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def _video(
     from evfr.reports import Segment, VideoReport
     from evfr.video import printable
 
-    name, path = video.source.video_id, printable(str(video.source.path))
+    name, path = video.source.video_id, printable(str(Path(video.source.path).absolute()))
     if entry is None or video.table is None:
         count = 0 if video.table is None else len(video.table)
         none = np.zeros(0, np.int64)
