@@ -89,7 +89,16 @@ def test_content_change_is_relative_to_contrast():
     assert 0 < faint < full
     assert content_change(block_means(a), block_means(a)) == 0.0
     assert content_change(block_means(a), block_means(b)) == content_change(block_means(b), block_means(a))
-    assert block_means(np.zeros((3, 5), np.uint8)).shape == (3, 5)
+
+
+def test_block_means_by_hand():
+    small = np.arange(15, dtype=np.uint8).reshape(3, 5)
+    np.testing.assert_array_equal(block_means(small), small)
+    grey = texture(33, 50)
+    means = block_means(grey)
+    assert means.shape == (16, 16)
+    assert means[0, 0] == grey[0:2, 0:3].mean()
+    assert means[15, 15] == grey[30:33, 46:50].mean()
 
 
 def test_wrong_arguments():

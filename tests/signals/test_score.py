@@ -187,7 +187,7 @@ def test_the_frame_is_resized_once_per_width(monkeypatch):
 
     monkeypatch.setattr(cv2, "resize", counting)
     score_frames(played(numbered([texture(90, 640)])), make_signals(["flow", "difference", "ssim"]))
-    assert sizes == [(320, 45), (16, 16)]
+    assert sizes == [(320, 45)]
 
 
 def test_no_frames_and_progress(greys):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
+from numba import njit
 
 from evfr.signals._grey import resize_to_width
 
@@ -31,11 +31,32 @@ def block_means(grey: NDArray[np.uint8]) -> NDArray[np.float64]:
     Returns
     -------
     (h, w) float64
-        Block means in grey levels; h and w are 16, or less for a smaller picture.
+        Block means in grey levels; h and w are 16, or less for a smaller picture. Block i spans the rows
+        from floor(i H / h) to floor((i + 1) H / h).
     """
     small = resize_to_width(grey, CONTENT_WIDTH)
-    size = (min(GRID, small.shape[1]), min(GRID, small.shape[0]))
-    return cv2.resize(small, size, interpolation=cv2.INTER_AREA).astype(np.float64)
+    means = np.empty((min(GRID, small.shape[0]), min(GRID, small.shape[1])))
+    _fill_means(small, means)
+    return means
+
+
+@njit(cache=True, nogil=True)
+def _fill_means(grey, means):  # type: ignore[no-untyped-def]
+    height, width = grey.shape
+    rows, columns = means.shape
+    sums = np.empty(width, np.int32)
+    for i in range(rows):
+        top, bottom = i * height // rows, (i + 1) * height // rows
+        sums[:] = 0
+        for y in range(top, bottom):
+            for x in range(width):
+                sums[x] += grey[y, x]
+        for j in range(columns):
+            left, right = j * width // columns, (j + 1) * width // columns
+            total = 0
+            for x in range(left, right):
+                total += sums[x]
+            means[i, j] = total / ((bottom - top) * (right - left))
 
 
 def content_change(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
