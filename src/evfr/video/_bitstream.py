@@ -14,10 +14,11 @@ if TYPE_CHECKING:
 
     from av.video.stream import VideoStream
 
-__all__ = ["Lint", "lint_for"]
+__all__ = ["FillLint", "Lint", "lint_for"]
 
 _HIGH_PROFILES = frozenset({100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135})
 _FILL = b"\xff" * 64
+_SECTORS = (b"\0" * 128, b"\xff" * 128)
 _HEAD = 64
 
 
@@ -224,10 +225,22 @@ class Lint:
         return number not in (last, (last + 1) % (1 << self._frame_num_bits))
 
 
-def lint_for(stream: VideoStream) -> Lint | None:
+class FillLint:
+    """Judge the packets of VP8, VP9 and AV1, whose arithmetic decoders take anything: find holes in the file."""
+
+    proves_references = False
+
+    def is_damaged(self, packet: bytes) -> bool:
+        """Whether the packet holds a long run of zeros or ones, as lost sectors leave; coded pictures do not."""
+        return any(packet.rstrip(run[:1]).find(run) >= 0 for run in _SECTORS)
+
+
+def lint_for(stream: VideoStream) -> Lint | FillLint | None:
     """Return the lint for a stream, or None where its codec has none."""
     context = stream.codec_context
     name = context.codec.canonical_name
+    if name in ("vp8", "vp9", "av1"):
+        return FillLint()
     if name not in ("h264", "hevc"):
         return None
     return Lint(context.extradata, is_hevc=name == "hevc")
