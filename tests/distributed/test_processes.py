@@ -88,7 +88,7 @@ def test_out_of_memory(tmp_path: Path) -> None:
 def test_a_fat_worker_is_replaced_before_the_next_video(tmp_path: Path) -> None:
     thin = map_videos(jobs.hoard, [0, 1, 2], executor="processes", jobs=1)
     assert len({outcome.value for outcome in thin}) == 1
-    fat = map_videos(jobs.hoard, [0, 1, 2], executor="processes", jobs=1, memory_limit_mb=300)
+    fat = map_videos(jobs.hoard, [0, 1, 2], executor="processes", jobs=1, memory_limit_mb=220)
     assert all(outcome.is_ok and outcome.attempts == 1 for outcome in fat)
     assert len({outcome.value for outcome in fat}) == 3
 
