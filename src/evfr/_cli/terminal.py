@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TerminalProgress", "make_console", "printable", "tolerate_any_name", "write_error"]
 
-PLAIN_LINE_SECONDS = 5.0
+PLAIN_LINE_SECONDS = 10.0
 
 
 def printable(text: str) -> str:
@@ -100,8 +100,8 @@ class TerminalProgress:
             self._bar.update(self._bar.task_ids[0], advance=n, text=printable(text))
         elif self._label and time.monotonic() - self._last_line >= self._line_seconds:
             self._last_line = time.monotonic()
-            of = "" if self._total is None else f"/{self._total:g}"
-            sys.stderr.write(f"evfr: {self._label} {self._done:.1f}{of} {printable(text)}".rstrip() + "\n")
+            share = f" {100 * self._done / self._total:.0f} %" if self._total else ""
+            sys.stderr.write(f"evfr: {self._label}{share}: {printable(text)}".rstrip(": ") + "\n")
             sys.stderr.flush()
 
     def finish(self) -> None:
