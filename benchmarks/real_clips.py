@@ -38,7 +38,8 @@ def main() -> None:
             signal = entry["signals"]["flow"]
             print(
                 f"  {entry['video_id']:<24}{entry['frame_count']:>6} -> {entry['selected']:>4}"
-                f"  {entry['shots']:>3} shots  dynamicity {signal['dynamicity']:.2f}  activity {signal['activity']:.3f} px"
+                f"  {entry['shots']:>3} shots  dynamicity {signal['dynamicity']:.2f}"
+                f"  activity {signal['activity']:.3f} px"
             )
         page = (out / "report.html").stat().st_size
         frames = chosen.manifest["summary"]["frames"]
