@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from evfr.errors import ExtractionError, VideoError
 from evfr.video import ExtractionPlan, Frame, extract_frames, open_video, plan_extraction, scan
 from evfr.video import _runs as runs_module
+from evfr.video import _sieve as sieve_module
 from evfr.video import extraction as extraction_module
 from evfr.video._plan import Segment, key_frames, plan_segments, unique_pts
 from helpers.barcode import FORMS, ClipForm, encode, form, index_of
@@ -104,7 +105,7 @@ def test_seeking_needs_no_fallback(clip_of, monkeypatch: pytest.MonkeyPatch) -> 
     def refuse(*_: object, **__: object) -> Iterator[Frame]:
         raise AssertionError("fell back to the reader's pass")
 
-    monkeypatch.setattr(extraction_module, "_from_pass", refuse)
+    monkeypatch.setattr(extraction_module.FrameExtractor, "_from_pass", refuse)
     for name in (
         "h264-mp4",
         "h264-open-gop-ts",
@@ -166,7 +167,7 @@ def test_a_lying_index_hands_out_no_wrong_frame(clip_of, monkeypatch, is_verifie
 
     monkeypatch.setattr(runs_module.RunDecoder, "__init__", lying)
     if not is_verified:
-        monkeypatch.setattr(runs_module, "is_same_picture", lambda *_: True)
+        monkeypatch.setattr(sieve_module, "is_same_picture", lambda *_: True)
     frames = list(extract_frames(clip.path, wanted, clip.table, plan="seek"))
     assert [frame.frame_index for frame in frames] == wanted
     shown = [clip.read(frame.image) for frame in frames]

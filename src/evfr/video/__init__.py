@@ -19,13 +19,14 @@ from evfr.video._inspect import failed_info, inspect_video
 from evfr.video._open import frames, open_video, scan
 from evfr.video._reader import VideoReader
 from evfr.video._write import FrameFileName, frame_file_name, parse_frame_file_name, write_frame
-from evfr.video.extraction import ExtractionPlan, extract_frames, plan_extraction
+from evfr.video.extraction import ExtractionPlan, FrameExtractor, extract_frames, plan_extraction
 from evfr.video.synthetic import draw_clip
 
 __all__ = [
     "MOTION_VECTOR_DTYPE",
     "ExtractionPlan",
     "Frame",
+    "FrameExtractor",
     "FrameFileName",
     "VideoFrame",
     "VideoInfo",

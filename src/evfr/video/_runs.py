@@ -21,8 +21,8 @@ import numpy as np
 
 from evfr._core.types import PTS_NONE
 from evfr.video._container import open_container, prepare_decoder, video_streams
-from evfr.video._luma import luma_hash
 from evfr.video._plan import unique_pts
+from evfr.video._sieve import Mismatch, Sieve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from evfr._core.types import FrameTable
     from evfr.video._plan import Segment
 
-__all__ = ["Mismatch", "RunDecoder", "can_skip", "is_same_picture"]
+__all__ = ["RunDecoder", "can_skip"]
 
 # Containers whose packets carry their own time stamps and whose seek uses a stored index.
 _SEEKABLE = ("mov", "matroska", "nut")
@@ -46,10 +46,6 @@ _JUMP_PACKETS = 64
 _SLACK_PACKETS = 64
 
 _B_IS_NO_REFERENCE = frozenset({"mpeg1video", "mpeg2video", "mpeg4"})
-
-
-class Mismatch(Exception):
-    """What was decoded is not what the table says."""
 
 
 def can_skip(stream: VideoStream) -> bool:
@@ -79,13 +75,8 @@ def _hevc_has_one_layer(extradata: bytes | None) -> bool:
     return bool(found) and all(layers == 0 for layers in found)
 
 
-def is_same_picture(frame: AvFrame, index: int, table: FrameTable) -> bool:
-    """Whether a decoded picture's luma is that of frame ``index``: the one check that every path makes."""
-    return luma_hash(frame) == int(table.luma_hash[index])
-
-
 class RunDecoder:
-    """Hold one open file and decode segments of it in increasing order.
+    """Hold one open file and decode segments of it; cheapest in increasing order.
 
     Parameters
     ----------
@@ -96,10 +87,15 @@ class RunDecoder:
     threads : int
         Decoder threads.
 
+    Attributes
+    ----------
+    can_skip : bool
+        Whether unwanted non-reference pictures are left out where packets are known by their time.
+
     Raises
     ------
     Mismatch
-        If the file has no video stream, or time stamps are no help and packets do not correspond to frames.
+        If the file has no video stream.
     VideoError
         If the file cannot be opened.
     """
@@ -109,17 +105,17 @@ class RunDecoder:
         self._table = table
         self._threads = threads
         self._by_time = unique_pts(table)
+        self._is_countable = bool(table.is_selectable.all())
         self._can_jump = self._by_time
         self._index_of: dict[int | None, int] = {}
         self._place_of: dict[int, int] | None = None
         self._open()
         try:
-            self._can_skip = self._by_time and can_skip(self._stream)
+            self.can_skip = can_skip(self._stream)
+            self._stamps: list[int] = table.pts.tolist()
             if self._by_time:
                 decoded = np.flatnonzero(table.is_decoded)
                 self._index_of = dict(zip(table.pts[decoded].tolist(), decoded.tolist(), strict=True))
-            elif not bool(table.is_selectable.all()):
-                raise Mismatch("frames cannot be counted where some are damaged or missing")
         except BaseException:
             self.close()
             raise
@@ -140,7 +136,7 @@ class RunDecoder:
         Parameters
         ----------
         segment : Segment
-            Starts must not decrease from call to call, except after a `Mismatch`.
+            Where to start, and what to yield.
         is_careful : bool
             Feed every picture and never drain the decoder early.
 
@@ -157,6 +153,8 @@ class RunDecoder:
             If a picture is not the one that the table holds, or does not come.
         """
         try:
+            if not self._by_time and not self._is_countable:
+                raise Mismatch("frames cannot be counted where some are damaged or missing")
             first = self._advance(segment.start)
             if self._by_time:
                 yield from self._run_by_time(segment, first, is_careful=is_careful)
@@ -233,6 +231,9 @@ class RunDecoder:
                 raise Mismatch("no packets")
             return packet
         has_jumped = self._jump(start)
+        if start <= self._reached and not has_jumped:
+            self.close()
+            self._open()
         while (packet := self._read()) is not None:
             if not packet.is_keyframe:
                 continue
@@ -254,7 +255,7 @@ class RunDecoder:
         return -1 if self._place_of is None else self._place_of.get(place, -1)
 
     def _jump(self, start: int) -> bool:
-        if not self._can_jump or start - self._reached < _JUMP_PACKETS:
+        if not self._can_jump or 0 < start - self._reached < _JUMP_PACKETS:
             return False
         if not self._container.format.name.startswith(_SEEKABLE):
             return False
@@ -295,10 +296,10 @@ class RunDecoder:
     ) -> Iterator[tuple[int, AvFrame]]:
         context = self._begin(segment)
         index_of = self._index_of
-        may_skip = self._can_skip and not is_careful
+        may_skip = self.can_skip and not is_careful
         is_skipping = False
         wanted, last = set(segment.wanted), segment.wanted[-1]
-        sieve = _Sieve(self._table, segment)
+        sieve = Sieve(self._table, segment)
         to_feed, beyond = len(wanted), 0
         packet: Packet[VideoStream] | None = first
         while packet is not None:
@@ -325,16 +326,14 @@ class RunDecoder:
                 shown = index_of.get(frame.pts, -1)
                 if shown in sieve.awaited:
                     yield from sieve.take(frame, shown)
-        if is_skipping:
-            context.skip_frame = "DEFAULT"
         sieve.finish()
 
     def _run_by_count(self, segment: Segment, first: Packet[VideoStream]) -> Iterator[tuple[int, AvFrame]]:
         context = self._begin(segment)
-        sieve = _Sieve(self._table, segment)
+        sieve = Sieve(self._table, segment)
         position = max(segment.start, 0) - 1
         has_begun = segment.start < 0
-        stamps = self._table.pts.tolist()
+        stamps = self._stamps
         packet: Packet[VideoStream] | None = first
         while True:
             for frame in context.decode(packet):
@@ -356,41 +355,7 @@ class RunDecoder:
     def _begin(self, segment: Segment) -> VideoCodecContext:
         context = self._stream.codec_context
         context.flush_buffers()
+        if self.can_skip:
+            context.skip_frame = "DEFAULT"
         self._last_wanted = self._reached = segment.wanted[-1]
         return context
-
-
-class _Sieve:
-    """Let the wanted pictures of a segment through, in order, each proven by its hash.
-
-    Attributes
-    ----------
-    awaited : set of int
-        Indices to show to `take`: the wanted ones and the key frame that the run starts with.
-    pending : list of int
-        Wanted indices that have not come, the next one last.
-    """
-
-    def __init__(self, table: FrameTable, segment: Segment) -> None:
-        self._table = table
-        self._start = segment.start
-        self.pending = list(segment.wanted)[::-1]
-        self.awaited = {*segment.wanted, segment.start} - {-1}
-
-    def take(self, frame: AvFrame, index: int) -> Iterator[tuple[int, AvFrame]]:
-        if self._start >= 0:
-            if index != self._start or not frame.key_frame:
-                raise Mismatch(f"decoding does not start with key frame {self._start}")
-            self._start = -1
-        if frame.is_corrupt or not is_same_picture(frame, index, self._table):
-            raise Mismatch(f"frame {index} has other pixels than the table says")
-        self.awaited.discard(index)
-        if index > self.pending[-1]:
-            raise Mismatch(f"frame {self.pending[-1]} does not come")
-        if index == self.pending[-1]:
-            self.pending.pop()
-            yield index, frame
-
-    def finish(self) -> None:
-        if self.pending:
-            raise Mismatch(f"frame {self.pending[-1]} does not come")

@@ -7,30 +7,34 @@ starts further back, then decodes from the first frame on, and then says that th
 
 from __future__ import annotations
 
+from contextlib import suppress
 from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from evfr.errors import ExtractionError, VideoError
-from evfr.video._container import DEFAULT_MAX_PIXELS, open_container, printable, video_streams
+from evfr.video._container import DEFAULT_MAX_PIXELS, printable
 from evfr.video._frames import Frame, orientation_of
 from evfr.video._images import ImageFrame, ImageReader
 from evfr.video._inputs import kind_of
 from evfr.video._luma import rgb_of
 from evfr.video._open import open_video
 from evfr.video._plan import ExtractionPlan, Segment, key_frames, plan_images, plan_segments
-from evfr.video._runs import Mismatch, RunDecoder, can_skip
+from evfr.video._runs import RunDecoder
+from evfr.video._sieve import Mismatch
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from av.video.frame import VideoFrame as AvFrame
+    from numpy.typing import NDArray
 
     from evfr._core.types import FrameTable
+    from evfr.video._reader import DamagedPolicy
 
-__all__ = ["ExtractionPlan", "extract_frames", "plan_extraction"]
+__all__ = ["ExtractionPlan", "FrameExtractor", "extract_frames", "plan_extraction"]
 
 PlanName = Literal["auto", "seek", "sequential"]
 
@@ -67,8 +71,8 @@ def plan_extraction(
     VideoError
         If the file cannot be opened.
     """
-    indices = _checked(frame_indices, table, plan)
-    return _plan(path, indices, table, plan)
+    with FrameExtractor(path, table) as extractor:
+        return extractor.plan(frame_indices, plan=plan)
 
 
 def extract_frames(
@@ -78,7 +82,7 @@ def extract_frames(
     *,
     threads: int = 1,
     plan: PlanName = "auto",
-    damaged: Literal["drop", "keep", "fail"] = "keep",
+    damaged: DamagedPolicy = "keep",
 ) -> Iterator[Frame]:
     """Yield exactly the frames asked for, pixels equal to those of a sequential pass (ours).
 
@@ -119,29 +123,167 @@ def extract_frames(
     matched to rows by their pts where each row has its own, otherwise by counting both, never by the hash alone:
     still video repeats hashes. The hash then proves every frame before it is handed out.
     """
-    indices = _checked(frame_indices, table, plan)
-    if damaged not in ("drop", "keep", "fail"):
-        raise ValueError(f'damaged must be "drop", "keep" or "fail", got {damaged!r}')
-    if threads < 1:
-        raise ValueError(f"threads must be 1 or more, got {threads}")
-    _refuse_damaged(path, indices, table, damaged)
-    return _extract(path, indices, table, threads, plan)
+    extractor = FrameExtractor(path, table, threads=threads)
+    frames = extractor.frames(frame_indices, plan=plan, damaged=damaged)
+    return _closing(extractor, frames)
 
 
-def _extract(
-    path: str | Path, indices: tuple[int, ...], table: FrameTable, threads: int, plan: PlanName
-) -> Iterator[Frame]:
-    chosen = _plan(path, indices, table, plan)
-    if chosen.strategy == "images":
-        yield from _from_images(path, indices, table)
-        return
-    done = 0
-    is_plain = chosen.strategy == "sequential"
-    for index, picture in _from_runs(path, chosen.segments, table, threads, is_careful=is_plain):
-        done += 1
-        yield _frame(picture, index, table)
-    if done < len(indices):
-        yield from _from_pass(path, indices[done:], table, threads)
+def _closing(extractor: FrameExtractor, frames: Iterator[Frame]) -> Iterator[Frame]:
+    with extractor:
+        yield from frames
+
+
+class FrameExtractor:
+    """Keep one video open for exact access in any order (ours).
+
+    `extract_frames` makes one for a single call; a data loader keeps it from sample to sample.
+
+    Parameters
+    ----------
+    path : str or Path
+        A video file, or a folder or zip of images.
+    table : FrameTable
+        Identity of its frames.
+    threads : int
+        Decoder threads, 1 or more.
+
+    Raises
+    ------
+    ValueError
+        If ``threads`` is less than 1.
+    """
+
+    def __init__(self, path: str | Path, table: FrameTable, *, threads: int = 1) -> None:
+        if threads < 1:
+            raise ValueError(f"threads must be 1 or more, got {threads}")
+        self._path = path
+        self._table = table
+        self._threads = threads
+        self._decoder: RunDecoder | None = None
+        self._images: ImageReader | None = None
+        self._keys = key_frames(table)
+
+    def __enter__(self) -> FrameExtractor:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the video; the next call of `frames` opens it again."""
+        if self._decoder is not None:
+            self._decoder.close()
+        if self._images is not None:
+            self._images.close()
+        self._decoder = self._images = None
+
+    def plan(self, frame_indices: Iterable[int], *, plan: PlanName = "auto") -> ExtractionPlan:
+        """Say how `frames` would go about it; see `plan_extraction`."""
+        indices = _checked(frame_indices, self._table, plan)
+        self._open()
+        if self._images is not None:
+            return plan_images(indices)
+        can_skip = self._decoder is not None and self._decoder.can_skip
+        return plan_segments(indices, self._table, can_skip=can_skip, plan=plan)
+
+    def frames(
+        self, frame_indices: Iterable[int], *, plan: PlanName = "auto", damaged: DamagedPolicy = "keep"
+    ) -> Iterator[Frame]:
+        """Yield exactly the frames asked for; see `extract_frames`. A new call ends the iterator before it."""
+        indices = _checked(frame_indices, self._table, plan)
+        if damaged not in ("drop", "keep", "fail"):
+            raise ValueError(f'damaged must be "drop", "keep" or "fail", got {damaged!r}')
+        _refuse_damaged(self._path, indices, self._table, damaged)
+        return self._frames(indices, plan)
+
+    def _open(self) -> None:
+        if self._decoder is not None or self._images is not None:
+            return
+        kind = kind_of(self._path)
+        if kind != "file":
+            self._images = ImageReader(self._path, kind=kind, damaged="keep", max_pixels=DEFAULT_MAX_PIXELS)
+            return
+        with suppress(Mismatch):
+            self._decoder = RunDecoder(self._path, self._table, threads=self._threads)
+
+    def _frames(self, indices: tuple[int, ...], plan: PlanName) -> Iterator[Frame]:
+        chosen = self.plan(indices, plan=plan)
+        if self._images is not None:
+            yield from self._from_images(self._images, indices)
+            return
+        done = 0
+        if self._decoder is not None:
+            for index, picture in self._from_runs(self._decoder, chosen):
+                done += 1
+                image = orientation_of(picture).apply(rgb_of(picture))
+                yield self._frame(index, image)
+        if done < len(indices):
+            yield from self._from_pass(indices[done:])
+
+    def _frame(self, index: int, image: NDArray[np.uint8]) -> Frame:
+        table = self._table
+        return Frame(index, int(table.pts[index]), table.time_base, float(table.time_seconds[index]), image)
+
+    def _from_runs(self, decoder: RunDecoder, chosen: ExtractionPlan) -> Iterator[tuple[int, AvFrame]]:
+        """Yield wanted pictures run by run; stop early, without an error, where the runs cannot be trusted."""
+        is_careful = chosen.strategy == "sequential"
+        for segment in chosen.segments:
+            left = segment.wanted
+            try:
+                for index, picture in decoder.frames(segment, is_careful=is_careful):
+                    left = left[1:]
+                    yield index, picture
+            except Mismatch:
+                if is_careful and segment.start < 0:
+                    return
+                is_careful = True
+                earlier = int(np.searchsorted(self._keys, segment.start)) - 1
+                again = Segment(int(self._keys[earlier]) if earlier >= 0 else -1, left)
+                try:
+                    yield from decoder.frames(again, is_careful=True)
+                except Mismatch:
+                    return
+
+    def _from_pass(self, indices: tuple[int, ...]) -> Iterator[Frame]:
+        """Yield wanted frames of one sequential pass, each compared with its row."""
+        table, wanted = self._table, iter(indices)
+        index = next(wanted)
+        with open_video(self._path, damaged="keep", threads=self._threads) as reader:
+            for frame in reader:
+                if frame.frame_index < index:
+                    continue
+                if frame.frame_index > index:
+                    break
+                if frame.pts != int(table.pts[index]) or frame.luma_hash != int(table.luma_hash[index]):
+                    raise self._changed(index, "has another time stamp or other pixels than its row says")
+                yield self._frame(index, frame.rgb())
+                following = next(wanted, None)
+                if following is None:
+                    return
+                index = following
+        raise self._changed(index, "is not there")
+
+    def _from_images(self, reader: ImageReader, indices: tuple[int, ...]) -> Iterator[Frame]:
+        """Yield wanted images, each compared with its row."""
+        table = self._table
+        for index in indices:
+            if index >= len(reader.image_names()):
+                raise self._changed(index, "is not there")
+            try:
+                image = reader.read(index)
+            except VideoError as error:
+                raise self._changed(index, "cannot be read any more") from error
+            seconds = float(table.time_seconds[index])
+            frame = ImageFrame(image, frame_index=index, time_seconds=seconds)
+            if frame.luma_hash != int(table.luma_hash[index]):
+                raise self._changed(index, "has other pixels than its row says")
+            yield self._frame(index, image)
+
+    def _changed(self, index: int, what: str) -> ExtractionError:
+        return ExtractionError(
+            f"{printable(self._path)}: frame {index} {what}; the file has changed since it was measured: "
+            "run `evfr select` again, or restore the file"
+        )
 
 
 def _checked(frame_indices: Iterable[int], table: FrameTable, plan: str) -> tuple[int, ...]:
@@ -171,87 +313,3 @@ def _refuse_damaged(path: str | Path, indices: tuple[int, ...], table: FrameTabl
         raise ExtractionError(
             f"{printable(path)}: damage may have reached frame {suspect[0]}; choose another, or pass damaged='keep'"
         )
-
-
-def _plan(path: str | Path, indices: tuple[int, ...], table: FrameTable, plan: PlanName) -> ExtractionPlan:
-    if kind_of(path) != "file":
-        return plan_images(indices)
-    with open_container(path) as container:
-        streams = video_streams(container)
-        skips = bool(streams) and streams[0].codec_context is not None and can_skip(streams[0])
-    return plan_segments(indices, table, can_skip=skips, plan=plan)
-
-
-def _from_runs(
-    path: str | Path, segments: tuple[Segment, ...], table: FrameTable, threads: int, *, is_careful: bool
-) -> Iterator[tuple[int, AvFrame]]:
-    """Yield wanted pictures run by run; stop early, without an error, where the runs cannot be trusted."""
-    keys = key_frames(table)
-    try:
-        with RunDecoder(path, table, threads=threads) as decoder:
-            for segment in segments:
-                left = segment.wanted
-                try:
-                    for index, picture in decoder.frames(segment, is_careful=is_careful):
-                        left = left[1:]
-                        yield index, picture
-                except Mismatch:
-                    if segment.start < 0 and is_careful:
-                        return
-                    is_careful = True
-                    earlier = int(np.searchsorted(keys, segment.start)) - 1
-                    again = Segment(int(keys[earlier]) if earlier >= 0 else -1, left)
-                    yield from decoder.frames(again, is_careful=True)
-    except Mismatch:
-        return
-
-
-def _from_pass(
-    path: str | Path, indices: tuple[int, ...], table: FrameTable, threads: int
-) -> Iterator[Frame]:
-    """Yield wanted frames of one sequential pass, each compared with its row."""
-    wanted = iter(indices)
-    index = next(wanted)
-    with open_video(path, damaged="keep", threads=threads) as reader:
-        for frame in reader:
-            if frame.frame_index < index:
-                continue
-            if frame.frame_index > index:
-                break
-            if frame.pts != int(table.pts[index]) or frame.luma_hash != int(table.luma_hash[index]):
-                raise _changed(path, index, "has another time stamp or other pixels than its row says")
-            yield Frame(index, frame.pts, table.time_base, float(table.time_seconds[index]), frame.rgb())
-            following = next(wanted, None)
-            if following is None:
-                return
-            index = following
-    raise _changed(path, index, "is not there")
-
-
-def _from_images(path: str | Path, indices: tuple[int, ...], table: FrameTable) -> Iterator[Frame]:
-    """Yield wanted images, each compared with its row."""
-    kind: Literal["images", "archive"] = "images" if kind_of(path) == "images" else "archive"
-    with ImageReader(path, kind=kind, damaged="keep", max_pixels=DEFAULT_MAX_PIXELS) as reader:
-        for index in indices:
-            if index >= len(reader.image_names()):
-                raise _changed(path, index, "is not there")
-            try:
-                image = reader.read(index)
-            except VideoError as error:
-                raise _changed(path, index, "cannot be read any more") from error
-            seconds = float(table.time_seconds[index])
-            frame = ImageFrame(image, frame_index=index, time_seconds=seconds)
-            if frame.luma_hash != int(table.luma_hash[index]):
-                raise _changed(path, index, "has other pixels than its row says")
-            yield Frame(index, int(table.pts[index]), table.time_base, seconds, image)
-
-
-def _changed(path: str | Path, index: int, what: str) -> ExtractionError:
-    return ExtractionError(
-        f"{printable(path)}: frame {index} {what}; the file has changed since it was scored: run `evfr select` again"
-    )
-
-
-def _frame(picture: AvFrame, index: int, table: FrameTable) -> Frame:
-    image = orientation_of(picture).apply(rgb_of(picture))
-    return Frame(index, int(table.pts[index]), table.time_base, float(table.time_seconds[index]), image)
