@@ -17,6 +17,7 @@ from evfr.reports import SelectionReport, VideoReport
 from evfr.sampling import SAMPLERS, Constraints, allocate, sample
 from helpers.browser import Opened
 from helpers.report_data import selection_report, video_report
+from helpers.sampling_cases import cases
 
 RULES = ("uniform", "systematic", "auto")
 
@@ -339,3 +340,31 @@ def test_a_planted_error_is_seen(page: Any) -> None:
     )
     n = sum(int(eligible(video).sum()) for video in drawn["videos"]) // 10
     assert in_page(page, drawn, n) != by_python({**drawn, "options": {}}, n)
+
+
+def test_golden_cases_of_the_samplers(page: Any) -> None:
+    """Replay the vectors that the sampling family draws for other implementations."""
+    drawn = cases(seed=11, count=600)
+    for one in drawn:
+        if one["method"] == "allocate":
+            count = len(one["durations"])
+            one["minimum"] = one["minimum"] or [0] * count
+            one["maximum"] = one["maximum"] or [one["total"]] * count
+    found = page.evaluate(
+        """(cases) => cases.map((c) => {
+            if (c.method === 'allocate') {
+                return evfrSampling.allocate(c.total, c.durations, c.activities, c.rule, c.minimum, c.maximum);
+            }
+            const video = {
+                weights: Float64Array.from(c.weights, (w) => (w === null ? NaN : w)),
+                isSelectable: Uint8Array.from(c.selectable),
+                order: c.order === null ? null : Int32Array.from(c.order),
+                cuts: Int32Array.from(c.cuts),
+                options: c.options, include: c.include, exclude: c.exclude, labeled: c.labeled, drawn: null,
+            };
+            return Array.from(evfrBudget.one(video, c.method, c.n, evfrBudget.bounds(video, [], [])));
+        })""",
+        drawn,
+    )
+    for number, (got, one) in enumerate(zip(found, drawn, strict=True)):
+        assert got == one["expected"], (number, one["method"])

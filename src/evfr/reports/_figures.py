@@ -113,7 +113,7 @@ def _draw_video(axes: Any, video: VideoReport, signal: str) -> None:
             color=PALETTE[place % len(PALETTE)],
             linewidth=1.0 if is_main else 0.6,
             alpha=1.0 if is_main else 0.45,
-            label=name,
+            label=_visible(name),
             zorder=2 if is_main else 1,
         )
     heights = np.zeros(len(video.selected))
@@ -152,7 +152,7 @@ def draw_dynamicity(matplotlib: Any, report: SelectionReport) -> Iterator[tuple[
                 color=STRATEGIES.get(video.method, GREY),
                 edgecolor="white",
                 hatch=HATCHES.get(video.method, ""),
-                label=video.method if video.method not in seen else None,
+                label=_visible(video.method) if video.method not in seen else None,
             )
             text = f"{value:.2f}" if math.isfinite(value) else "not measured"
             axes.annotate(
@@ -169,7 +169,7 @@ def draw_dynamicity(matplotlib: Any, report: SelectionReport) -> Iterator[tuple[
         axes.set_yticks(range(len(rows)), [_visible(video.video_id) for video in rows])
         axes.invert_yaxis()
         axes.margins(x=0.12)
-        axes.set_xlabel(f"dynamicity of {report.signal} (standard deviation / mean)")
+        axes.set_xlabel(f"dynamicity of {_visible(report.signal)} (standard deviation / mean)")
         axes.legend(title="strategy", loc="upper left", bbox_to_anchor=(1.0, 1.0))
         yield name, figure
 

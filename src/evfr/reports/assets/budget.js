@@ -107,5 +107,5 @@ const evfrBudget = (() => {
     return { isOpen: true, note, choose: (n, items) => choose(report, n, items) };
   }
 
-  return { DEFAULTS, ruleFor, choose };
+  return { DEFAULTS, ruleFor, choose, bounds, one };
 })();

@@ -1,0 +1,57 @@
+"""What is vendored is what was published, and the page's own script keeps its promises."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+
+import pytest
+
+import evfr.reports
+from evfr.reports._page import SCRIPTS, STYLES
+
+FOLDER = Path(evfr.reports.__file__).parent
+OWN = sorted((FOLDER / "assets").glob("*.js"))
+
+
+def test_vendored_files_have_their_checksums() -> None:
+    listed = {}
+    for line in (FOLDER / "vendor" / "SHA256SUMS").read_text().splitlines():
+        digest, name = line.split()
+        listed[name] = digest
+    found = {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in (FOLDER / "vendor").iterdir()
+        if path.name not in ("SHA256SUMS", "README.md")
+    }
+    assert found == listed
+    assert {"uPlot.iife.min.js", "uPlot.min.css", "LICENSE.uplot.txt"} <= set(found)
+    assert "MIT License" in (FOLDER / "vendor" / "LICENSE.uplot.txt").read_text()
+
+
+def test_every_asset_is_used_and_is_ascii() -> None:
+    used = {*SCRIPTS, *STYLES, "assets/template.html"}
+    there = {f"{path.parent.name}/{path.name}" for path in (FOLDER / "assets").iterdir()}
+    assert there == {name for name in used if name.startswith("assets/")}
+    for name in used:
+        text = (FOLDER / name).read_text(encoding="ascii")
+        assert "</script" not in text or name.endswith(".html")
+        assert "</style" not in text or name.endswith(".html")
+
+
+@pytest.mark.parametrize("path", OWN, ids=lambda path: path.name)
+def test_own_script_puts_text_in_only_as_text(path: Path) -> None:
+    text = path.read_text(encoding="ascii")
+    banned = r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|new Function|DOMParser|srcdoc|cssText"
+    assert re.findall(banned, text) == []
+    assert re.findall(r"\bfetch\b|XMLHttpRequest|WebSocket|EventSource|sendBeacon|importScripts", text) == []
+    assert re.findall(r'setAttribute\("(style|on)', text) == []
+    assert not re.search(r"https?://", text)
+    assert len(text.splitlines()) <= 400
+    assert '"use strict";' in text
+
+
+def test_own_style_asks_for_nothing() -> None:
+    text = (FOLDER / "assets" / "report.css").read_text()
+    assert "url(" not in text and "@import" not in text
