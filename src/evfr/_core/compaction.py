@@ -72,12 +72,14 @@ def compact_stage(
         ) as writer,
     ):
         waiting: list[pa.Table] = []
+        waiting_bytes = 0
         for entry in store.entries(stage):
             waiting.append(_widen(entry, schema))
+            waiting_bytes += waiting[-1].nbytes
             row_count += entry.table.num_rows
-            if sum(t.nbytes for t in waiting) >= _FLUSH_BYTES:
+            if waiting_bytes >= _FLUSH_BYTES:
                 writer.write_table(pa.concat_tables(waiting).combine_chunks())
-                waiting = []
+                waiting, waiting_bytes = [], 0
         if waiting:
             writer.write_table(pa.concat_tables(waiting).combine_chunks())
     if remove_sources:
