@@ -7,7 +7,7 @@ import math
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -114,6 +114,7 @@ def test_features_without_an_angle_are_nan():
         feature_dissimilarity([1, 2], [1, 2, 3])
 
 
+@settings(deadline=None)
 @given(arrays(np.float32, 6, elements=st.floats(-1e3, 1e3, width=32)), st.floats(1e-3, 1e3))
 def test_features_ignore_length(vector, factor):
     if vector.any():

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import math
+from itertools import islice, pairwise
 
 import cv2
 import numpy as np
@@ -24,6 +24,7 @@ from evfr.signals import (
     signal_parameters,
     ssim_dissimilarity,
 )
+from evfr.video import open_video
 from helpers.views import VECTOR, FakeFrame, luma_of, numbered, played, texture
 
 
@@ -52,7 +53,7 @@ def test_one_pass_equals_pairs(greys):
     scored = score_frames(played(numbered(greys)), make_signals(["flow", "ssim", "difference"]))
     np.testing.assert_array_equal(scored.frame_index, np.arange(7))
     assert scored.working_widths == {"flow": 320, "ssim": 400, "difference": 320}
-    for t, (a, b) in enumerate(itertools.pairwise(greys)):
+    for t, (a, b) in enumerate(pairwise(greys)):
         assert scored.values["flow"][t] == optical_flow_dissimilarity(a, b)
         assert scored.values["ssim"][t] == ssim_dissimilarity(a, b, window="block")
         assert scored.values["difference"][t] == difference(a, b)
@@ -91,6 +92,19 @@ def test_same_bytes_for_any_threads_on_a_real_clip(data_dir):
     one, four = (score_frames(luma_of(path, 40), signals, threads=threads) for threads in (1, 4))
     assert [v.tobytes() for v in one.values.values()] == [v.tobytes() for v in four.values.values()]
     assert find_cuts(one.content).tolist() == [30]
+
+
+def test_reads_what_the_reader_yields(data_dir):
+    path = data_dir / "mv" / "bbb_h264_b.264"
+    signals = make_signals(["flow", "motion", "difference"])
+    with open_video(path, motion_vectors=True) as video:
+        scored = score_frames(islice(video, 40), signals, threads=2)
+    np.testing.assert_array_equal(scored.frame_index, np.arange(40))
+    assert np.isfinite(scored.values["flow"]).all()
+    assert np.isfinite(scored.values["motion"]).mean() > 0.8
+    assert np.nanmax(scored.values["motion"]) > 0.0
+    independent = score_frames(luma_of(path, 40), make_signals(["flow"]))
+    assert np.corrcoef(scored.values["flow"][:-1], independent.values["flow"][:-1])[0, 1] > 0.99
 
 
 def test_suspect_ends_gaps_and_size_changes_are_nan(greys):

@@ -270,7 +270,11 @@ def signal_parameters(
 
     Parameters
     ----------
-    name, profile, embedder
+    name : str
+        A key of `SIGNALS`.
+    profile : str
+        As in `make_signals`.
+    embedder : callable, optional
         As in `make_signals`.
 
     Returns
