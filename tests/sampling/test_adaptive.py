@@ -79,6 +79,7 @@ def test_too_few_weights_fall_back_aloud():
     np.testing.assert_allclose(sample.probabilities, [2 / 3, 1, 2 / 3, 2 / 3, 1])
     assert not sample.is_inclusion_approximate
     assert not adaptive([0, 2, 0, 0, 1], 2).is_fallback
+    assert adaptive([0, 2, 0, 0, 1], 3).is_fallback
 
 
 def test_all_zero_is_random_sampling():

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evfr.sampling import systematic, uniform
-from evfr.sampling._systematic import GRID, systematic_grid
+from evfr.sampling._systematic import GRID, mend_grid, systematic_grid
 
 
 def rational_chances(weights: list[Fraction], n: int, mixing: Fraction) -> list[Fraction]:
@@ -82,6 +82,32 @@ def test_no_mixing_is_uniform_from_the_middle():
         for n in range(n_frames + 1):
             got = systematic(rng.random(n_frames), n, mixing=0.0).indices
             assert got.tolist() == uniform(np.ones(n_frames), n, start="middle").indices.tolist()
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    chances=st.lists(st.sampled_from([0.0, 0.25, 0.5, 1.0, 1.0]), min_size=1, max_size=30),
+    errors=st.lists(st.integers(-3, 3), min_size=30, max_size=30),
+)
+def test_rounding_is_mended(chances, errors):
+    """Whatever a few units of rounding do, steps stay within GRID and the end is n GRID: n unique frames."""
+    n = max(1, round(sum(chances)))
+    rounded = np.maximum.accumulate(
+        np.round(np.cumsum(chances) * GRID).astype(np.int64) + errors[: len(chances)]
+    )
+    grid = mend_grid(np.maximum(rounded, 0), n)
+    steps = np.diff(grid, prepend=0)
+    assert steps.min() >= 0
+    assert steps.max() <= GRID
+    assert grid[-1] == n * GRID
+    if sum(chances) == n:
+        assert np.abs(grid - np.cumsum(chances) * GRID).max() <= 6
+
+
+def test_a_step_above_the_grid_is_cut():
+    """1, then a step of GRID + 1, then the rest: the step becomes GRID, the end stays."""
+    assert mend_grid(np.array([0, GRID + 1, 2 * GRID]), 2).tolist() == [0, GRID, 2 * GRID]
+    assert mend_grid(np.array([5, GRID - 1]), 1).tolist() == [5, GRID]
 
 
 def test_inclusion_is_exact_over_all_starts():

@@ -89,8 +89,25 @@ def systematic_grid(weights: NDArray[np.float64], n: int, mixing: float, power: 
             break
         is_capped |= newly
         chance[newly] = 1.0
-    cumulative = np.floor(np.cumsum(chance) * GRID + 0.5).astype(np.int64)
-    # Rounding may leave a step one unit above GRID or the end a unit off n; these bounds mend both exactly.
+    return mend_grid(np.floor(np.cumsum(chance) * GRID + 0.5).astype(np.int64), n)
+
+
+def mend_grid(cumulative: NDArray[np.int64], n: int) -> NDArray[np.int64]:
+    """Undo what rounding may do to a cumulative grid: a step above GRID, an end off n GRID (steps 6 and 7).
+
+    Parameters
+    ----------
+    cumulative : (N,) int64
+        F_1..F_N, non-decreasing.
+    n : int
+        1 <= n <= N.
+
+    Returns
+    -------
+    (N,) int64
+        C_1..C_N: non-decreasing, steps of at most GRID, C_N = n GRID.
+    """
+    total = len(cumulative)
     ramp = np.arange(1, total + 1, dtype=np.int64) * GRID
     lag = np.minimum.accumulate(np.minimum(cumulative - ramp, 0))
     mended: NDArray[np.int64] = np.minimum(np.maximum(lag, (n - total) * GRID) + ramp, n * GRID)
