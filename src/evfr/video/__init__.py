@@ -18,6 +18,7 @@ from evfr.video._inputs import VideoSource, resolve_inputs
 from evfr.video._inspect import failed_info, inspect_video
 from evfr.video._open import frames, open_video, scan
 from evfr.video._reader import VideoReader
+from evfr.video._sparse import known_frames_table
 from evfr.video._write import FrameFileName, frame_file_name, parse_frame_file_name, write_frame
 from evfr.video.extraction import ExtractionPlan, FrameExtractor, extract_frames, plan_extraction
 from evfr.video.synthetic import draw_clip
@@ -39,6 +40,7 @@ __all__ = [
     "frame_file_name",
     "frames",
     "inspect_video",
+    "known_frames_table",
     "open_video",
     "parse_frame_file_name",
     "plan_extraction",

@@ -261,6 +261,13 @@ class FileReader(VideoReader):
         )
         self._problems += pass_problems(self._name, self._info, self._table, outcome)
         self._info = final_facts(self._info, self._table, outcome.suspect_count, self._problems)
+        if outcome.lacking_bytes and self._policy == "fail":
+            raise fail(
+                ProblemCode.E_DAMAGED,
+                f"the file ends too early: at least {outcome.lacking_bytes} bytes are missing; copy it again, "
+                'or allow damaged="drop"',
+                self._path,
+            )
         if run.is_encrypted:
             raise fail(ProblemCode.E_ENCRYPTED, "the video stream is encrypted; decrypt it first", self._path)
         usable = self._table.is_selectable if self._policy == "drop" else self._table.is_decoded

@@ -63,7 +63,20 @@ def inspect_video(
 
 
 def failed_info(source: VideoSource, problem: Problem) -> VideoInfo:
-    """Return the facts about a video that cannot be used: none, but the problem."""
+    """Return the facts about a video that cannot be used: none, but the problem.
+
+    Parameters
+    ----------
+    source : VideoSource
+        The video.
+    problem : Problem
+        Why it cannot be used.
+
+    Returns
+    -------
+    VideoInfo
+        With status ``"failed"``.
+    """
     return VideoInfo(path=printable(source.path), kind=source.kind, status="failed", problems=(problem,))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import warnings
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -17,12 +18,19 @@ if TYPE_CHECKING:
 __all__ = ["BadImageError", "decode_image"]
 
 # Named one by one: among Pillow's other formats are some that run programs (EPS calls Ghostscript).
-_FORMATS = ("JPEG", "PNG", "BMP", "DIB", "TIFF", "WEBP", "PPM", "TGA", "JPEG2000", "AVIF", "MPO")
+_FORMATS = ("JPEG", "PNG", "BMP", "DIB", "TIFF", "WEBP", "PPM", "TGA", "JPEG2000", "AVIF")
 _PNG_HEAD = b"\x89PNG\r\n\x1a\n"
 
 
 class BadImageError(Exception):
     """An image that cannot be decoded; the text says why. It stays inside this family."""
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    """Return those of the formats that this build of Pillow has."""
+    Image.init()
+    return tuple(name for name in _FORMATS if name in Image.OPEN)
 
 
 def decode_image(data: bytes, *, max_pixels: int) -> NDArray[np.uint8]:
@@ -54,10 +62,10 @@ def decode_image(data: bytes, *, max_pixels: int) -> NDArray[np.uint8]:
         with warnings.catch_warnings():
             # Pillow only warns where we refuse, and warns about harmless metadata.
             warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+            with Image.open(io.BytesIO(data), formats=_formats()) as image:
                 if image.width * image.height > max_pixels:
                     raise BadImageError(f"{image.width}x{image.height} is more than {max_pixels} pixels")
-                if _is_deep_png(data):
+                if _is_deep(data, image):
                     return _deep(data, image)
                 image.load()
                 return _to_rgb(ImageOps.exif_transpose(image))
@@ -99,16 +107,20 @@ def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:
     return np.array(image.convert("RGB"), np.uint8)
 
 
-def _is_deep_png(data: bytes) -> bool:
-    """Whether this is a colour PNG of 16 bits, which Pillow would cut to 8 instead of rounding."""
-    return data.startswith(_PNG_HEAD) and len(data) > 26 and data[24] == 16 and data[25] in (2, 4, 6)
+def _is_deep(data: bytes, image: Image.Image) -> bool:
+    """Whether this is a colour PNG or TIFF of 16 bits, which Pillow would cut to 8 instead of rounding."""
+    if data.startswith(_PNG_HEAD):
+        return len(data) > 26 and data[24] == 16 and data[25] in (2, 4, 6)
+    tags: Any = getattr(image, "tag_v2", {})
+    bits = tags.get(258, ())
+    return image.format == "TIFF" and len(bits) >= 3 and max(bits) == 16
 
 
 def _deep(data: bytes, image: Image.Image) -> NDArray[np.uint8]:
     image.load()  # Pillow finds cut and corrupt files, which OpenCV fills in silently
     samples = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if samples is None:
-        raise BadImageError("16-bit PNG that does not decode")
+        raise BadImageError("16-bit samples that do not decode")
     picture = Image.fromarray(_swap(samples))
     orientation = image.getexif().get(0x0112, 1)
     if orientation != 1:

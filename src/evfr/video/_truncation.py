@@ -81,10 +81,10 @@ def _riff(file: BinaryIO, size: int) -> int:
             return 0
         if length in (0, 0xFFFFFFFF):
             return 0
-        end = position + 8 + length + (length & 1)
-        if end > size + 1:
+        end = position + 8 + length
+        if end > size:
             return int(end) - size
-        position = end
+        position = end + (length & 1)
     return 0
 
 
