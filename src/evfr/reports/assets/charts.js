@@ -8,9 +8,9 @@ const evfrCharts = (() => {
 
   const curveColour = (place) => colour(CURVES[place % CURVES.length]);
 
-  /* FVI relative to the average frame; gaps stay gaps. */
-  function relative(values) {
-    return Array.from(values, (value) => (Number.isFinite(value) ? value * values.length : null));
+  /* FVI relative to the average frame; what is damaged or was not measured is a gap. */
+  function relative(values, isSuspect) {
+    return Array.from(values, (value, i) => (Number.isFinite(value) && !isSuspect[i] ? value * values.length : null));
   }
 
   function hatch(pen, left, top, width, height, ink) {
@@ -61,7 +61,7 @@ const evfrCharts = (() => {
   function large(holder, state, item, on) {
     const { video } = item;
     const n = video.n_frames;
-    const curves = video.curves.map((curve) => relative(curve.values));
+    const curves = video.curves.map((curve) => relative(curve.values, video.isSuspect));
     let hidden = new Set(video.curves.map((curve, i) => i).filter((i) => video.curves.length > 1 && video.curves[i].name !== state.report.signal));
     if (hidden.size === curves.length) hidden = new Set();
     const main = () => {
@@ -106,7 +106,8 @@ const evfrCharts = (() => {
         pen.fillRect(a, top - BAND * ratio, b - a - ratio, (BAND - 3) * ratio);
         pen.globalAlpha = 1;
         pen.fillStyle = paint.text;
-        const longer = part.method + " \u00b7 CV " + number(part.dynamicity) + " \u00b7 " + part.n;
+        const taken = item.picks.filter((frame) => frame >= part.start && frame < part.stop).length;
+        const longer = part.method + " \u00b7 CV " + number(part.dynamicity) + " \u00b7 " + taken + " frames";
         const label = [longer, part.method].find((text) => pen.measureText(text).width < b - a - 10 * ratio);
         if (label) pen.fillText(evfrDom.visible(label), a + 5 * ratio, top - (BAND / 2 + 1) * ratio);
       });
@@ -197,7 +198,7 @@ const evfrCharts = (() => {
       {
         width: Math.max(200, holder.clientWidth),
         height: 250,
-        padding: [BAND + 4, 8, 0, 0],
+        padding: [BAND + 4, 18, 0, 0],
         legend: { show: false },
         cursor: { y: false, points: { show: false }, drag: { x: true, y: false, dist: 8 } },
         scales: {
@@ -294,7 +295,7 @@ const evfrCharts = (() => {
       let top = 0;
       for (let i = 0; i < n; i++) {
         const value = curve.values[i];
-        if (!Number.isFinite(value)) continue;
+        if (!Number.isFinite(value) || video.isSuspect[i]) continue;
         const column = Math.min(columns.length - 1, Math.max(0, Math.floor(x(i))));
         if (value > columns[column]) columns[column] = value;
         if (value > top) top = value;

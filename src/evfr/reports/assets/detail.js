@@ -239,7 +239,7 @@ const evfrDetail = (() => {
       const label = "frame " + frame + ", " + time(video.time[frame]) + ", " + why + (kind ? ", " + describe(frame) : "");
       const button = el("button", {
         type: "button", class: "pick " + kind + (near !== frame ? " guess" : ""), tabindex: "-1", "aria-label": label, title: why,
-        "data-frame": frame, onclick: () => go(frame), onfocus: () => frame !== state.frame && go(frame),
+        "data-frame": frame, "data-near": near !== frame && near >= 0 ? "\u2248 " + count(near) : null, onclick: () => go(frame), onfocus: () => frame !== state.frame && go(frame),
       }, canvas,
         el("span", { class: "pick-text" }, el("b", { text: count(frame) }), " ", time(video.time[frame]), fact ? el("span", { class: "rank", title: "rank", text: "#" + (fact.rank + 1) }) : null),
         el("span", { class: "pick-why", text: why }));

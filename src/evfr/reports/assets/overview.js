@@ -11,14 +11,22 @@ const evfrOverview = (() => {
     const failed = report.videos.filter((video) => video.status === "failed").length;
     const shots = report.videos.reduce((sum, video) => sum + video.segments.length, 0);
     const fact = (value, label, kind) => el("div", { class: "fact " + (kind || "") }, el("dd", { text: value }), el("dt", { text: label }));
+    const chosen = fact("", "frames chosen", "strong");
+    const share = fact("", "of the frames");
+    const update = () => {
+      chosen.firstChild.textContent = count(state.total());
+      share.firstChild.textContent = percent(state.total(), frames);
+    };
+    state.listen((what) => what === "picks" && update());
+    update();
     const copy = el("button", { class: "quiet", type: "button", text: "Copy", onclick: () => evfrDom.copy(report.command, copy) });
     return el("header", { class: "top" },
       el("p", { class: "brand" }, el("b", { text: "evfr" }), " selection report", el("span", { class: "muted", text: " \u00b7 version " + report.version })),
       el("h1", { text: report.title }),
       el("dl", { class: "facts" },
         fact(count(frames), "frames in"),
-        fact(count(state.original), "frames chosen", "strong"),
-        fact(percent(state.original, frames), "of the frames"),
+        chosen,
+        share,
         fact(count(report.videos.length), failed ? "videos, " + failed + " failed" : report.videos.length === 1 ? "video" : "videos"),
         fact(time(seconds, 0), "running time"),
         shots > report.videos.length - failed ? fact(count(shots), "shots") : null,
@@ -60,6 +68,7 @@ const evfrOverview = (() => {
       if (pins) words.push(count(pins) + " pinned");
       if (out) words.push(count(out) + " left out");
       edits.textContent = words.join(" \u00b7 ");
+      edits.hidden = words.length === 0;
       undo.hidden = !state.isEdited();
       note.textContent = visible(state.error || (isOpen ? rule.note : rule.why || "There is no usable frame to budget."));
       note.classList.toggle("warn", Boolean(state.error) || !isOpen);
@@ -67,8 +76,8 @@ const evfrOverview = (() => {
     state.listen((what) => what === "picks" && update());
     const node = el("section", { class: "budget", "aria-label": "Budget" },
       el("div", { class: "budget-row" },
-        el("label", { for: "budget", text: "Budget" }), slider, box, share, edits, el("span", { class: "grow" }), undo, save),
-      note);
+        el("label", { for: "budget", text: "Budget" }), slider, box, share, el("span", { class: "grow" }), undo, save),
+      el("div", { class: "budget-row" }, edits, note));
     update();
     return node;
   }
@@ -95,7 +104,7 @@ const evfrOverview = (() => {
     const rows = state.videos.map((item, place) => {
       const { video } = item;
       const value = valueOf(video.dynamicity, signal);
-      const spark = el("canvas", { class: "spark", role: "img", "aria-label": "FVI over time with " + plural(item.picks.length, "selected frame") });
+      const spark = el("canvas", { class: "spark", role: "img" });
       const chosen = el("b", {});
       const share = el("span", { class: "muted" });
       const bar = el("span", { class: "bar-fill" });
@@ -124,6 +133,7 @@ const evfrOverview = (() => {
         write: () => {
           chosen.textContent = count(item.picks.length);
           share.textContent = percent(item.picks.length, video.n_frames);
+          spark.setAttribute("aria-label", "FVI over time with " + plural(item.picks.length, "selected frame"));
         },
       });
       return row;
