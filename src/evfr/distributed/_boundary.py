@@ -146,7 +146,20 @@ def run_item(
 
 
 def source_name(item: Any, item_index: int) -> str:
-    """Return what a problem calls the item: its ``video_id``, itself if it is a path, or its number."""
+    """Return what a problem calls the item: its ``video_id``, itself if it is a path, or its number.
+
+    Parameters
+    ----------
+    item : object
+        What is mapped over.
+    item_index : int
+        Its place in the input.
+
+    Returns
+    -------
+    str
+        Printable.
+    """
     name = getattr(item, "video_id", None)
     if isinstance(name, str):
         return name

@@ -86,8 +86,8 @@ def frames(
 
     Parameters
     ----------
-    path, damaged, max_pixels, threads
-        As for `open_video`; with ``damaged="drop"`` suspect frames are left out (their index is not reused).
+    path, damaged, max_pixels, threads : as in `open_video`
+        With ``damaged="drop"`` suspect frames are left out (their index is not reused).
 
     Yields
     ------
@@ -116,8 +116,8 @@ def scan(
 
     Parameters
     ----------
-    path, damaged, max_pixels, threads
-        As for `open_video`.
+    path, damaged, max_pixels, threads : as in `open_video`
+        See there.
 
     Returns
     -------

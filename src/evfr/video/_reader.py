@@ -71,6 +71,11 @@ class VideoReader(abc.ABC):
     def table(self) -> FrameTable:
         """Return the identity of every frame.
 
+        Returns
+        -------
+        FrameTable
+            In presentation order; a frame that did not decode keeps its place.
+
         Raises
         ------
         RuntimeError
