@@ -366,7 +366,8 @@ class Store:
                 if self.path(entry.key) != path:
                     raise _damage(path, "it holds what belongs under another name")
             except StoreError as error:
-                return StoreFinding(path, "corrupt", str(error), size)
+                reason = str(error).removeprefix(f"cannot use {str(path)!r}: ").split("; delete the file")[0]
+                return StoreFinding(path, "corrupt", reason, size)
             return StoreFinding(path, "ok", "", size)
         if path.match(TEMPORARY_GLOB):
             age = time.time() - status.st_mtime

@@ -59,7 +59,7 @@ class VerifyResult:
 
     def __str__(self) -> str:
         lines = [
-            f"{'removed ' if finding.is_removed else ''}{finding.status}: {finding.path}: {finding.message}"
+            f"{'removed ' if finding.is_removed else ''}{finding.status} {finding.path}: {finding.message}"
             for finding in self.findings
         ]
         lines.append(f"{self.store}: {self.file_count} sound files, {self.size_bytes / 1e6:.1f} MB")
