@@ -99,6 +99,8 @@ def _module_text(module: str) -> str:
 
 
 def _entry(address: str, name: str, value: Any, *, level: int) -> list[str]:
+    if name == "__version__":
+        return []
     lines = [f"{'#' * level} {address}\n"]
     if inspect.isfunction(value):
         lines.append(f"```python\n{_signature(name, value)}\n```\n")
@@ -106,7 +108,7 @@ def _entry(address: str, name: str, value: Any, *, level: int) -> list[str]:
         lines.append(_markdown(inspect.getdoc(value) or ""))
     elif isinstance(value, dict):
         lines.append(f"Dict by name: {', '.join(f'`{key}`' for key in value)}.\n")
-    elif name != "__version__":
+    else:
         lines.append(f"Value: `{value!r}`.\n")
     return lines
 
@@ -155,7 +157,7 @@ def _markdown(document: str) -> str:
             for entry in re.split(r"\n(?=\S)", body):
                 head, _, text = entry.partition("\n")
                 name, colon, kind = head.partition(" : ")
-                shown = f"`{name}`{f' : {_inline(kind)}' if colon else ''}"
+                shown = f"`{name}`{f' ({_inline(kind)})' if colon else ''}"
                 lines.append(f"- {shown}: {' '.join(_inline(inspect.cleandoc(text)).split())}".rstrip(": "))
             lines.append("")
         else:
