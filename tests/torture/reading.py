@@ -8,7 +8,7 @@ from pathlib import Path
 
 from evfr._core.types import PTS_NONE, FrameTable
 from evfr.errors import VideoError
-from evfr.video import scan
+from evfr.video import content_hash, scan
 from torture.case import Case
 
 __all__ = ["Flagging", "Reading", "deviations", "flagging", "read_input"]
@@ -32,6 +32,7 @@ def read_input(path: Path, heartbeat: object = None) -> Reading:
     """Read to the end; problems of the input become a reading with status ``failed``."""
     try:
         table, info, problems = scan(path)
+        assert len(content_hash(path)) == 32
     except VideoError as error:
         return Reading("failed", (str(error.problem.code),), (str(error),))
     return Reading(

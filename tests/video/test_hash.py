@@ -74,3 +74,18 @@ def test_content_hash_refuses_what_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(VideoError, match="the folder has no images") as caught:
         content_hash(tmp_path)
     assert caught.value.problem.code is ProblemCode.E_EMPTY
+
+
+def test_content_hash_of_a_folder_counts_images_that_cannot_be_read(tmp_path: Path) -> None:
+    def folder(name: str, second: bytes | None) -> str:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "1.png").write_bytes(b"x")
+        if second is None:
+            (tmp_path / name / "2.png").symlink_to("2.png")
+        else:
+            (tmp_path / name / "2.png").write_bytes(second)
+        return content_hash(tmp_path / name)
+
+    hashes = [folder("empty", b""), folder("also_empty", b""), folder("loop", None), folder("whole", b"y")]
+    assert hashes[0] == hashes[1]
+    assert len(set(hashes)) == 3

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numba import njit, uint64
 
-from evfr.errors import ProblemCode
+from evfr.errors import ProblemCode, VideoError
 from evfr.video._container import fail, open_descriptor
 from evfr.video._natural import image_names
 
@@ -157,7 +157,11 @@ def content_hash(path: str | os.PathLike[str]) -> str:
         data = os.fsencode(name)
         digest.update(len(data).to_bytes(8, "little") + data)
         inner = hashlib.blake2b(digest_size=16)
-        _update(inner, os.path.join(path, name))  # noqa: PTH118
+        try:
+            _update(inner, os.path.join(path, name))  # noqa: PTH118
+        except VideoError as error:
+            # An image that cannot be read is part of what the folder is: the video is used without it.
+            inner.update(b"\0" + str(error.problem.code).encode())
         digest.update(inner.digest())
     return digest.hexdigest()
 
