@@ -149,7 +149,7 @@ def test_every_fault_of_compact_and_of_the_hash_cache(
     video = tmp_path / "a.mp4"
     video.write_bytes(b"video")
     later = video.stat().st_ctime_ns + 10_000_000_000
-    monkeypatch.setattr("evfr._core.store.time.time_ns", lambda: later)
+    monkeypatch.setattr("evfr._core.content_cache.time.time_ns", lambda: later)
 
     hashes = Store(tmp_path / "hashes")
     total = len(count_calls(lambda: store.compact("signals", out=tmp_path / "probe" / "all.parquet")))

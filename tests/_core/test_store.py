@@ -61,7 +61,7 @@ class TestKeys:
 
     def test_schema_version_changes_a_key(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
         base = store.key("6c1f", "signals", {})
-        monkeypatch.setattr("evfr._core.store.STORE_SCHEMA", 2)
+        monkeypatch.setattr("evfr._core.store_format.STORE_SCHEMA", 2)
         assert store.key("6c1f", "signals", {}).digest != base.digest
 
     def test_digest_is_stable(self, store: Store) -> None:
@@ -193,7 +193,7 @@ class TestDamage:
 
     def test_other_schema(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
         key = write_one(store)
-        monkeypatch.setattr("evfr._core.store.STORE_SCHEMA", 2)
+        monkeypatch.setattr("evfr._core.store_format.STORE_SCHEMA", 2)
         with pytest.raises(StoreError, match="it has store schema 1, this evfr reads 2"):
             store.read(key)
 
@@ -352,7 +352,7 @@ class TestCachedHash:
     @pytest.fixture(autouse=True)
     def later(self, monkeypatch: pytest.MonkeyPatch) -> None:
         now = time.time_ns
-        monkeypatch.setattr("evfr._core.store.time.time_ns", lambda: now() + 10_000_000_000)
+        monkeypatch.setattr("evfr._core.content_cache.time.time_ns", lambda: now() + 10_000_000_000)
 
     def test_computes_once(self, store: Store, tmp_path: Path) -> None:
         path, calls = _aged(tmp_path / "a.mp4"), []
@@ -380,7 +380,9 @@ class TestCachedHash:
     def test_fresh_files_are_not_trusted(
         self, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("evfr._core.store.time.time_ns", lambda: path.stat().st_ctime_ns + 1_900_000_000)
+        monkeypatch.setattr(
+            "evfr._core.content_cache.time.time_ns", lambda: path.stat().st_ctime_ns + 1_900_000_000
+        )
         path = _aged(tmp_path / "a.mp4")
         answers = iter(["1", "2"])
         assert [store.cached_hash(path, lambda _: next(answers)) for _ in range(2)] == ["1", "2"]

@@ -8,12 +8,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from evfr._core.atomic import atomic_file
+from evfr._core.store_format import StoreEntry, read_footer
 from evfr.errors import StoreError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from evfr._core.store import Store, StoreEntry
+    from evfr._core.store import Store
 
 __all__ = ["compact_stage", "is_compacted"]
 
@@ -102,8 +103,6 @@ def is_compacted(path: Path) -> bool:
 
 
 def _schema(paths: list[Path]) -> pa.Schema:
-    from evfr._core.store import read_footer
-
     merged: pa.Schema | None = None
     has_video_id = False
     for path in paths:

@@ -2,89 +2,37 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
 import re
-import stat
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from evfr._core.atomic import TEMPORARY_GLOB, atomic_file, atomic_write_bytes
+from evfr._core.atomic import TEMPORARY_GLOB
+from evfr._core.content_cache import cached_hash
+from evfr._core.store_format import (
+    STAGE_NAME,
+    STORE_SCHEMA,
+    StoreEntry,
+    StoreKey,
+    canonical,
+    damage,
+    read_entry,
+    read_footer,
+    write_entry,
+)
 from evfr.errors import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    import pyarrow as pa
+
 __all__ = ["STORE_SCHEMA", "Store", "StoreEntry", "StoreFinding", "StoreKey"]
 
-STORE_SCHEMA = 1
-"""Version of the layout and of the tables' meaning; raising it makes every older file unknown."""
-
-_STAGE = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _FILE = re.compile(r"[0-9a-f]{32}\.parquet")
-_META = b"evfr"
-_CHECK = b"evfr.checksum"
+_HASHES = ".hashes"
 _STALE_SECONDS = 3600
-_ROW_GROUP_BYTES = 64 << 20
-_RACY_NS = 2_000_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class StoreKey:
-    """Name one result: what was computed, from which bytes, with which parameters.
-
-    Attributes
-    ----------
-    stage : str
-        What was computed, for example ``"signals"``: lower-case letters, digits, ``-`` and ``_``.
-    video_hash : str
-        Hash of the video's bytes.
-    parameters : str
-        Canonical JSON of everything else that the result depends on.
-    digest : str
-        32 hexadecimal digits, a hash of all of these and of `STORE_SCHEMA`: the file's name.
-    """
-
-    stage: str
-    video_hash: str
-    parameters: str
-    digest: str = field(init=False)
-
-    def __post_init__(self) -> None:
-        if not _STAGE.fullmatch(self.stage):
-            raise ValueError(
-                f"stage must be 1 to 64 lower-case letters, digits, '-' or '_', got {self.stage!r}"
-            )
-        if not self.video_hash:
-            raise ValueError("video_hash must not be empty; hash the video's bytes first")
-        object.__setattr__(
-            self, "digest", _digest(STORE_SCHEMA, self.stage, self.video_hash, self.parameters)
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class StoreEntry:
-    """One file of the store, read.
-
-    Attributes
-    ----------
-    table : pyarrow.Table
-        The rows, without the store's own schema metadata.
-    metadata : dict
-        What the writer passed as ``metadata``.
-    key : StoreKey
-        What the file says it is.
-    """
-
-    table: pa.Table
-    metadata: dict[str, Any]
-    key: StoreKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +114,7 @@ class Store:
         TypeError, ValueError
             If ``parameters`` is not JSON, or ``stage`` is no valid name.
         """
-        return StoreKey(stage, video_hash, _canonical(dict(parameters), "parameters"))
+        return StoreKey(stage, video_hash, canonical(dict(parameters), "parameters"))
 
     def path(self, key: StoreKey) -> Path:
         """Return where the file of ``key`` is or would be."""
@@ -199,22 +147,7 @@ class Store:
         TypeError, ValueError
             If ``metadata`` is not JSON.
         """
-        text = _canonical(
-            {
-                "schema": STORE_SCHEMA,
-                "stage": key.stage,
-                "video_hash": key.video_hash,
-                "parameters": json.loads(key.parameters),
-                "metadata": dict(metadata or {}),
-            },
-            "metadata",
-        )
-        table = table.replace_schema_metadata(None)
-        table = table.replace_schema_metadata(
-            {_META: text.encode(), _CHECK: _checksum(text, table.schema, table.num_rows).encode()}
-        )
-        with atomic_file(self.path(key)) as sink:
-            write_parquet(table, sink)
+        write_entry(self.path(key), key, table, dict(metadata or {}))
 
     def read(self, key: StoreKey) -> pa.Table:
         """Read the rows of one result; see `read_entry`."""
@@ -242,9 +175,9 @@ class Store:
             raise StoreError(
                 f"{str(path)!r} is not there: stage {key.stage!r} of this video was not computed yet"
             )
-        entry = _read(path)
+        entry = read_entry(path)
         if entry.key != key:
-            raise _damage(path, f"it holds stage {entry.key.stage!r} of another video or other parameters")
+            raise damage(path, f"it holds stage {entry.key.stage!r} of another video or other parameters")
         return entry
 
     def read_metadata(self, key: StoreKey) -> dict[str, Any]:
@@ -253,19 +186,19 @@ class Store:
 
     def files(self, stage: str | None = None) -> Iterator[Path]:
         """Yield the files of one stage or of all, in the order of their names."""
-        stages = [self.root / stage] if stage is not None else _folders(self.root, _STAGE)
+        stages = [self.root / stage] if stage is not None else _folders(self.root, STAGE_NAME)
         for folder in stages:
             for shard in _folders(folder, re.compile(r"[0-9a-f]{2}")):
                 yield from sorted(p for p in shard.iterdir() if _FILE.fullmatch(p.name))
 
     def stages(self) -> list[str]:
         """Return the names of the stages that have files."""
-        return [folder.name for folder in _folders(self.root, _STAGE) if any(self.files(folder.name))]
+        return [folder.name for folder in _folders(self.root, STAGE_NAME) if any(self.files(folder.name))]
 
     def entries(self, stage: str) -> Iterator[StoreEntry]:
         """Read every file of a stage, in the order of their names."""
         for path in self.files(stage):
-            yield _read(path)
+            yield read_entry(path)
 
     def verify(self, *, repair: bool = False) -> list[StoreFinding]:
         """Check every file: readable, what its name says, checksums right, nothing left behind.
@@ -313,46 +246,8 @@ class Store:
         return compact_stage(self, stage, target, remove_sources=remove_sources)
 
     def cached_hash(self, path: Path | str, compute: Callable[[Path], str]) -> str:
-        """Return the content hash of a file without reading it again when it has not changed.
-
-        The hash is remembered for the file's real path, size, inode, device and times of last modification
-        and change. A file changed less than two seconds ago is not trusted, since a second change could leave
-        the same time behind (git's "racily clean" entries). Folders are always computed.
-
-        Parameters
-        ----------
-        path : Path or str
-            The file.
-        compute : callable
-            ``compute(path) -> str``, called when the hash is not known.
-
-        Returns
-        -------
-        str
-            The hash.
-
-        Raises
-        ------
-        StoreError
-            If the hash cannot be remembered because the store cannot be written.
-        """
-        path = Path(path)
-        before = _identity(path)
-        if before is None:
-            return compute(path)
-        name = _digest("hash", *before)
-        file = self.root / ".hashes" / name[:2] / f"{name}.json"
-        try:
-            known = json.loads(file.read_bytes())
-            if known["identity"] == list(before) and known["check"] == _digest(known["hash"], *before):
-                return str(known["hash"])
-        except (OSError, ValueError, KeyError, TypeError):
-            pass  # a cache: whatever is not exactly right is computed again
-        value = compute(path)
-        if _identity(path) == before and time.time_ns() - max(before[2], before[3]) > _RACY_NS:
-            known = {"identity": list(before), "hash": value, "check": _digest(value, *before)}
-            atomic_write_bytes(file, json.dumps(known).encode(), is_durable=False)
-        return value
+        """Return the content hash of a file, read again only if it changed; see `evfr._core.content_cache`."""
+        return cached_hash(self.root / _HASHES, Path(path), compute)
 
     def _inspect(self, path: Path, is_ours: bool) -> StoreFinding | None:
         try:
@@ -362,9 +257,9 @@ class Store:
         size = status.st_size
         if is_ours:
             try:
-                entry = _read(path)
+                entry = read_entry(path)
                 if self.path(entry.key) != path:
-                    raise _damage(path, "it holds what belongs under another name")
+                    raise damage(path, "it holds what belongs under another name")
             except StoreError as error:
                 reason = str(error).removeprefix(f"cannot use {str(path)!r}: ").split("; delete the file")[0]
                 return StoreFinding(path, "corrupt", reason, size)
@@ -373,116 +268,9 @@ class Store:
             age = time.time() - status.st_mtime
             message = f"left {age / 3600:.1f} hours ago by a process that died"
             return StoreFinding(path, "temporary", message, size) if age > _STALE_SECONDS else None
-        if path.is_relative_to(self.root / ".hashes") or _is_compacted(path):
+        if path.is_relative_to(self.root / _HASHES) or _is_compacted(path):
             return None
         return StoreFinding(path, "foreign", "not a file of this store; evfr leaves it alone", size)
-
-
-def read_footer(path: Path) -> tuple[pa.Schema, dict[str, Any]]:
-    """Return the bare schema and the caller's metadata of one file of a store, without its rows."""
-    file = _open(path)
-    return file.schema_arrow.remove_metadata(), _parse_footer(path, file)[1]
-
-
-def write_parquet(table: pa.Table, sink: Any) -> None:
-    """Write a table as the store does: PLAIN, zstd level 1, no dictionary, CRC of each page."""
-    with pq.ParquetWriter(sink, table.schema, **PARQUET_OPTIONS) as writer:
-        writer.write_table(table, row_group_size=row_group_size(table))
-
-
-PARQUET_OPTIONS: dict[str, Any] = {
-    "compression": "zstd",
-    "compression_level": 1,
-    "use_dictionary": False,
-    "column_encoding": None,
-    "write_page_checksum": True,
-    "version": "2.6",
-    "data_page_version": "1.0",
-}
-
-
-def row_group_size(table: pa.Table) -> int:
-    """Return the rows of one row group, about 64 MB, so that writing and reading need little memory."""
-    bytes_per_row = max(1, table.nbytes // max(1, table.num_rows))
-    return int(min(1 << 20, max(1024, _ROW_GROUP_BYTES // bytes_per_row)))
-
-
-def _read(path: Path) -> StoreEntry:
-    file = _open(path)
-    key, metadata = _parse_footer(path, file)
-    try:
-        table = file.read(use_threads=False)
-    except (OSError, ValueError, pa.ArrowException) as error:
-        raise _damage(path, str(error).splitlines()[0]) from error
-    if table.num_rows != file.metadata.num_rows:
-        raise _damage(path, f"it claims {file.metadata.num_rows} rows and holds {table.num_rows}")
-    return StoreEntry(table.replace_schema_metadata(None), metadata, key)
-
-
-def _open(path: Path) -> pq.ParquetFile:
-    try:
-        # The bytes are read whole, never mapped: a file that shrinks under a map kills the process.
-        data = path.read_bytes()
-        return pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
-    except (OSError, ValueError, pa.ArrowException) as error:
-        reason = (error.strerror if isinstance(error, OSError) else None) or str(error).splitlines()[0]
-        raise _damage(path, reason) from error
-
-
-def _parse_footer(path: Path, file: pq.ParquetFile) -> tuple[StoreKey, dict[str, Any]]:
-    try:
-        schema = file.schema_arrow
-        found = schema.metadata or {}
-        if _META not in found or _CHECK not in found:
-            raise _damage(path, "it is a Parquet file that evfr did not write")
-        text = found[_META].decode()
-        bare = schema.remove_metadata()
-        if found[_CHECK].decode() != _checksum(text, bare, file.metadata.num_rows):
-            raise _damage(path, "its metadata fail their checksum")
-        meta = json.loads(text)
-        if meta["schema"] != STORE_SCHEMA:
-            raise _damage(path, f"it has store schema {meta['schema']}, this evfr reads {STORE_SCHEMA}")
-        key = StoreKey(meta["stage"], meta["video_hash"], _canonical(meta["parameters"], "parameters"))
-        return key, meta["metadata"]
-    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
-        raise _damage(path, f"its metadata cannot be read ({error})") from error
-
-
-def _damage(path: Path, reason: str) -> StoreError:
-    return StoreError(
-        f"cannot use {str(path)!r}: {reason}; delete the file, or run evfr verify --repair, "
-        "and it will be computed again"
-    )
-
-
-def _canonical(value: Any, what: str) -> str:
-    try:
-        return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    except TypeError as error:
-        raise TypeError(f"{what} must hold JSON values only: {error}") from error
-    except ValueError as error:
-        raise ValueError(f"{what} must hold finite JSON values only: {error}") from error
-
-
-def _digest(*parts: object) -> str:
-    text = json.dumps(parts, separators=(",", ":"))
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
-
-
-def _checksum(text: str, schema: pa.Schema, rows: int) -> str:
-    # The pages carry their own CRC; this covers what stands in the footer.
-    return _digest(text, [[f.name, str(f.type), f.nullable] for f in schema], rows)
-
-
-def _identity(path: Path) -> tuple[str, int, int, int, int, int] | None:
-    real = os.path.realpath(path)
-    try:
-        found = os.stat(real)  # noqa: PTH116
-    except OSError:
-        return None
-    if not stat.S_ISREG(found.st_mode):
-        return None
-    return (real, found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_dev)
 
 
 def _folders(root: Path, pattern: re.Pattern[str]) -> list[Path]:
