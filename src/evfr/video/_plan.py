@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from evfr._core.types import FrameTable
 
-__all__ = ["ExtractionPlan", "Segment", "key_frames", "plan_images", "plan_segments", "unique_pts"]
+__all__ = ["ExtractionPlan", "Segment", "group", "key_frames", "plan_images", "plan_segments", "unique_pts"]
 
 # Seconds of one core of 2020 or so; only ratios matter. Measured over 11 real clips, 176x144 to 1024x1024.
 _FRAME_SECONDS = 20e-6
@@ -143,10 +143,10 @@ def plan_segments(
     if plan == "sequential":
         reason = "a sequential pass was asked for"
         return ExtractionPlan("sequential", len(indices), 0, passed, 1.0, reason, whole)
-    frame_seconds = _FRAME_SECONDS + _PIXEL_SECONDS * table.width * table.height
+    frame_seconds = _frame_seconds(table)
     has_times = unique_pts(table)
     wanted = np.array(indices, np.int64)
-    segments = _segments(wanted, key_frames(table), gap=_RESTART_FRAMES + _RESTART_SECONDS / frame_seconds)
+    segments = group(indices, key_frames(table), table)
     # Only a time stamp of its own tells which packet holds a wanted picture before it is decoded.
     droppable = _droppable(table) if can_skip and has_times else np.zeros(len(table), np.bool_)
     droppable[wanted] = False
@@ -172,13 +172,34 @@ def plan_segments(
     return ExtractionPlan("seek", len(indices), seeks, decoded, cost, reason, segments)
 
 
-def _segments(wanted: NDArray[np.int64], keys: NDArray[np.int64], *, gap: float) -> tuple[Segment, ...]:
-    """Group wanted frames by the key frame to start at; a start that saves fewer frames than ``gap`` is none."""
+def _frame_seconds(table: FrameTable) -> float:
+    return _FRAME_SECONDS + _PIXEL_SECONDS * table.width * table.height
+
+
+def group(indices: tuple[int, ...], keys: NDArray[np.int64], table: FrameTable) -> tuple[Segment, ...]:
+    """Group wanted frames by the key frame to start at; a start that would save next to nothing is none.
+
+    Parameters
+    ----------
+    indices : tuple of int
+        Wanted frames, strictly increasing.
+    keys : (K,) int64
+        What `key_frames` returned for the table.
+    table : FrameTable
+        Says how long a frame takes to decode.
+
+    Returns
+    -------
+    tuple of Segment
+        In order; together they want every index once.
+    """
+    gap = _RESTART_FRAMES + _RESTART_SECONDS / _frame_seconds(table)
+    wanted = np.array(indices, np.int64)
     before = np.searchsorted(keys, wanted, side="right") - 1
     starts = np.where(before >= 0, keys[np.maximum(before, 0)] if len(keys) else -1, -1)
     starts[starts == 0] = -1
     groups: list[tuple[int, list[int]]] = []
-    for start, index in zip(starts.tolist(), wanted.tolist(), strict=True):
+    for start, index in zip(starts.tolist(), indices, strict=True):
         if groups and start - groups[-1][1][-1] <= gap:
             groups[-1][1].append(index)
         else:

@@ -20,7 +20,7 @@ from evfr.video._images import ImageFrame, ImageReader
 from evfr.video._inputs import kind_of
 from evfr.video._luma import rgb_of
 from evfr.video._open import open_video
-from evfr.video._plan import ExtractionPlan, Segment, key_frames, plan_images, plan_segments
+from evfr.video._plan import ExtractionPlan, Segment, group, key_frames, plan_images, plan_segments
 from evfr.video._runs import RunDecoder
 from evfr.video._sieve import Mismatch
 
@@ -207,27 +207,36 @@ class FrameExtractor:
             self._decoder = RunDecoder(self._path, self._table, threads=self._threads)
 
     def _frames(self, indices: tuple[int, ...], plan: PlanName) -> Iterator[Frame]:
-        chosen = self.plan(indices, plan=plan)
+        self._open()
         if self._images is not None:
             yield from self._from_images(self._images, indices)
             return
         done = 0
-        if self._decoder is not None:
-            for index, picture in self._from_runs(self._decoder, chosen):
+        if self._decoder is not None and indices:
+            for index, picture in self._from_runs(self._decoder, *self._choice(indices, plan)):
                 done += 1
                 image = orientation_of(picture).apply(rgb_of(picture))
                 yield self._frame(index, image)
         if done < len(indices):
             yield from self._from_pass(indices[done:])
 
+    def _choice(self, indices: tuple[int, ...], plan: PlanName) -> tuple[tuple[Segment, ...], bool]:
+        """Return the segments, and whether they are one plain pass."""
+        if plan == "seek":
+            # No estimate is needed, so a single frame of a long video costs no walk over its table.
+            return group(indices, self._keys, self._table), False
+        chosen = self.plan(indices, plan=plan)
+        return chosen.segments, chosen.strategy == "sequential"
+
     def _frame(self, index: int, image: NDArray[np.uint8]) -> Frame:
         table = self._table
         return Frame(index, int(table.pts[index]), table.time_base, float(table.time_seconds[index]), image)
 
-    def _from_runs(self, decoder: RunDecoder, chosen: ExtractionPlan) -> Iterator[tuple[int, AvFrame]]:
+    def _from_runs(
+        self, decoder: RunDecoder, segments: tuple[Segment, ...], is_careful: bool
+    ) -> Iterator[tuple[int, AvFrame]]:
         """Yield wanted pictures run by run; stop early, without an error, where the runs cannot be trusted."""
-        is_careful = chosen.strategy == "sequential"
-        for segment in chosen.segments:
+        for segment in segments:
             left = segment.wanted
             try:
                 for index, picture in decoder.frames(segment, is_careful=is_careful):
