@@ -38,6 +38,8 @@ def cli_page() -> str:
     for command, address in cli.COMMANDS.items():
         family = cli.METHODS.get(command)
         signature = read_signature(cli.load(address), skip=[family.options] if family else [])
+        if family:
+            signature = cli.offer_methods(family, signature)
         arguments = [spec for spec in signature.parameters if spec.is_argument]
         options = [spec for spec in signature.parameters if not spec.is_argument]
         usage = " ".join(_usage(spec) for spec in arguments)

@@ -147,6 +147,7 @@ def build_application(words: Sequence[str]) -> typer.Typer:
         method_specs: tuple[ParameterSpec, ...] = ()
         if family and invoked == command:
             method_specs = _read_method(family, signature, words)
+            signature = offer_methods(family, signature)
         application.command(
             command,
             cls=GroupedCommand,
@@ -199,6 +200,31 @@ def read_method_options(family: MethodFamily, method: str) -> tuple[ParameterSpe
     specs = read_signature(load(family.methods)[method], skip=("weights", "n", *family.supplied)).parameters
     title = f"Options of --{family.parameter} {method}"
     return tuple(replace(spec, section=title) for spec in specs if not spec.is_argument)
+
+
+def offer_methods(family: MethodFamily, signature: CommandSignature) -> CommandSignature:
+    """Offer the keys of the family's dict as the words of the parameter that names a method.
+
+    Parameters
+    ----------
+    family : MethodFamily
+        Where the methods are.
+    signature : CommandSignature
+        Of the verb.
+
+    Returns
+    -------
+    CommandSignature
+        With the choices.
+    """
+    choices = tuple(load(family.methods))
+    return replace(
+        signature,
+        parameters=tuple(
+            replace(spec, choices=choices, types=()) if spec.name == family.parameter else spec
+            for spec in signature.parameters
+        ),
+    )
 
 
 def _read_method(

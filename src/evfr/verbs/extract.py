@@ -73,6 +73,14 @@ def extract(
         JPEG quality, 1 to 100.
     store : Path or None
         Where measurements are kept; None is the user's cache folder, or ``EVFR_STORE``.
+
+    Returns
+    -------
+    ExtractResult
+        The files per video.
+
+    Other Parameters
+    ----------------
     executor : {"serial", "processes"}
         Decode in this process, or in child processes that a damaged file cannot take down.
     jobs : int or None
@@ -81,11 +89,6 @@ def extract(
         Memory limit of a child process in MiB; None is no limit.
     timeout_seconds : float or None
         Give a video up when it makes no progress for this long; None waits for ever.
-
-    Returns
-    -------
-    ExtractResult
-        The files per video.
 
     Raises
     ------

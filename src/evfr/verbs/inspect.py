@@ -55,6 +55,14 @@ def inspect(
     ----------
     paths : path or sequence of paths
         Video files, folders, globs, folders or zips of images, or ``@list.txt`` with a path per line.
+
+    Returns
+    -------
+    InspectResult
+        One `VideoInfo` per video.
+
+    Other Parameters
+    ----------------
     executor : {"serial", "processes"}
         Decode in this process, or in child processes that a damaged file cannot take down.
     jobs : int or None
@@ -63,11 +71,6 @@ def inspect(
         Memory limit of a child process in MiB; None is no limit.
     timeout_seconds : float or None
         Give a video up when it makes no progress for this long; None waits for ever.
-
-    Returns
-    -------
-    InspectResult
-        One `VideoInfo` per video.
 
     Raises
     ------

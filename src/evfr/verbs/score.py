@@ -151,6 +151,14 @@ def score(
         Frames that damage may have reached: measure no value at them, treat them as sound, or give the video up.
     out : Path or None
         The store to read from and write to; None is the user's cache folder, or ``EVFR_STORE``.
+
+    Returns
+    -------
+    ScoreResult
+        Curves, dynamicity and activity per video.
+
+    Other Parameters
+    ----------------
     executor : {"serial", "processes"}
         Decode in this process, or in child processes that a damaged file cannot take down.
     jobs : int or None
@@ -159,11 +167,6 @@ def score(
         Memory limit of a child process in MiB; None is no limit.
     timeout_seconds : float or None
         Give a video up when it makes no progress for this long; None waits for ever.
-
-    Returns
-    -------
-    ScoreResult
-        Curves, dynamicity and activity per video.
 
     Raises
     ------

@@ -24,7 +24,7 @@ def select(
     n: int | None = None,
     ratio: float | None = None,
     stride: int | None = None,
-    method: Literal["uniform", "random", "adaptive", "systematic", "auto"] = "auto",
+    method: str = "auto",
     method_options: Mapping[str, object] | None = None,
     signal: Literal["flow", "ssim", "feature", "difference", "motion", "none"] = "flow",
     profile: Literal["fast", "default", "reference"] = "default",
@@ -45,11 +45,11 @@ def select(
     strides: Sequence[int] = (),
     labels: Path | None = None,
     damaged: Literal["drop", "keep", "fail"] = "drop",
+    dry_run: bool = False,
     image_format: Literal["jpg", "png"] = "jpg",
     quality: int = 95,
     no_frames: bool = False,
     no_report: bool = False,
-    dry_run: bool = False,
     store: Path | None = None,
     executor: Literal["serial", "processes"] = "processes",
     jobs: int | None = None,
@@ -71,7 +71,7 @@ def select(
         Budget as a share of all usable frames, in (0, 1], rounded; 0.1 when no budget is given.
     stride : int or None
         Budget as one frame in so many of each video, rounded up; with ``uniform`` exactly every stride-th frame.
-    method : {"uniform", "random", "adaptive", "systematic", "auto"}
+    method : str, a key of `evfr.sampling.SAMPLERS`
         How to sample (UFS, RFS, AFS of Yoon & Choi 2023; systematic and auto are ours).
     method_options : mapping or None
         Options of the method itself, by name; on the command line they are options of their own.
@@ -115,6 +115,17 @@ def select(
         check (Fig. 4).
     damaged : {"drop", "keep", "fail"}
         Frames that damage may have reached: never take them, treat them as sound, or give the video up.
+    dry_run : bool
+        Decode nothing but a probe: say what would be decoded and how long it would take.
+
+    Returns
+    -------
+    Selection
+        The selected frames; with ``strides`` those of the smallest stride, all of them in ``reduced``; after a dry
+        run no frames and a ``plan``.
+
+    Other Parameters
+    ----------------
     image_format : {"jpg", "png"}
         JPEG is small, PNG keeps every pixel.
     quality : int
@@ -123,8 +134,6 @@ def select(
         Write no images.
     no_report : bool
         Write no report page.
-    dry_run : bool
-        Decode nothing but a probe: say what would be decoded and how long it would take.
     store : Path or None
         Where measurements are kept; None is the user's cache folder, or ``EVFR_STORE``.
     executor : {"serial", "processes"}
@@ -135,12 +144,6 @@ def select(
         Memory limit of a child process in MiB; None is no limit.
     timeout_seconds : float or None
         Give a video up when it makes no progress for this long; None waits for ever.
-
-    Returns
-    -------
-    Selection
-        The selected frames; with ``strides`` those of the smallest stride, all of them in ``reduced``; after a dry
-        run no frames and a ``plan``.
 
     Raises
     ------
