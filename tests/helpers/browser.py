@@ -43,6 +43,17 @@ class Opened:
         assert set(self.asked) == {self.path.as_uri()}
         assert not self.page.evaluate("window.hacked")
 
+    def settle(self) -> None:
+        """Wait until every thumbnail asked for is decoded and drawn."""
+        frame = "() => new Promise((done) => requestAnimationFrame(() => setTimeout(done, 20)))"
+        for _ in range(500):
+            self.page.evaluate(frame)
+            if self.page.evaluate("evfrData.isIdle()"):
+                break
+        else:
+            raise AssertionError("thumbnails are still being decoded")
+        self.page.evaluate(frame)
+
     def ink(self, selector: str) -> int:
         """Return how many pixels of a canvas are not fully transparent."""
         script = """(selector) => {

@@ -24,9 +24,7 @@ HOSTILE = (
 )
 
 
-def scene(
-    frame_index: NDArray[np.int64], n_frames: int, seed: int, size: tuple[int, int] = (256, 144)
-) -> Any:
+def scene(frame_index: NDArray[np.int64], n_frames: int, seed: int, size: tuple[int, int] = (160, 90)) -> Any:
     """Return (M, h, w, 3) uint8 pictures of a disc that moves over a textured slope."""
     width, height = size
     rng = np.random.default_rng(seed)

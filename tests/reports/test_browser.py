@@ -37,13 +37,6 @@ def edits(view: Opened) -> dict[str, Any]:
     return found
 
 
-def settle(view: Opened) -> None:
-    """Wait until thumbnails are decoded and frames are painted."""
-    view.page.evaluate(
-        "() => new Promise((done) => requestAnimationFrame(() => setTimeout(() => requestAnimationFrame(done), 60)))"
-    )
-
-
 @pytest.fixture(scope="module")
 def report() -> SelectionReport:
     base = selection_report()
@@ -52,7 +45,7 @@ def report() -> SelectionReport:
 
 def test_draws_everything_and_is_quiet(show: Show, report: SelectionReport) -> None:
     view = show(report)
-    settle(view)
+    view.settle()
     page = view.page
     assert page.title() == report.title
     assert page.locator("h1").inner_text() == report.title
@@ -80,10 +73,10 @@ def test_the_chart_marks_what_is_selected(show: Show) -> None:
         return seen;
     }"""
     with_picks = show(selection_report((video_report(n=40),)))
-    settle(with_picks)
+    with_picks.settle()
     assert with_picks.page.evaluate(script) > 200
     without = show(selection_report((video_report(n=0),)))
-    settle(without)
+    without.settle()
     assert without.page.evaluate(script) == 0
 
 
@@ -202,7 +195,7 @@ def test_hover_shows_a_thumbnail(show: Show, report: SelectionReport) -> None:
     view.page.locator(".u-over").hover(position={"x": 300, "y": 80})
     tip = view.page.locator(".tip")
     tip.wait_for(state="visible")
-    settle(view)
+    view.settle()
     assert "frame" in tip.inner_text() and "flow" in tip.inner_text()
     assert view.ink(".tip canvas") > 500
     view.check_quiet()
@@ -315,7 +308,7 @@ def test_hostile_texts_run_nothing_and_show_as_text(show: Show) -> None:
         page.locator(".overview .row-name").nth(row).click()
         page.locator(".pick").first.hover()
         page.locator(".u-over").hover(position={"x": 100, "y": 50})
-    settle(view)
+    view.settle()
     assert page.locator("img, svg, iframe, object, script:not([type])").count() == 1, (
         "only the page's own script"
     )
@@ -390,7 +383,7 @@ def test_the_policy_stops_a_foreign_script(show: Show) -> None:
 )
 def test_odd_reports_render(show: Show, report: SelectionReport) -> None:
     view = show(report)
-    settle(view)
+    view.settle()
     page = view.page
     assert page.locator("h1").count() == 1
     if page.locator("#chart").count() and page.locator("#pin").count():
@@ -398,7 +391,7 @@ def test_odd_reports_render(show: Show, report: SelectionReport) -> None:
         for key in ("ArrowRight", "End", "Enter", "Enter", "Shift+ArrowLeft", "x", "x", "0"):
             page.keyboard.press(key)
     page.evaluate("evfrReport.exportText()")
-    settle(view)
+    view.settle()
     view.check_quiet()
 
 
@@ -406,7 +399,7 @@ def test_odd_reports_render(show: Show, report: SelectionReport) -> None:
 @pytest.mark.parametrize("width", [360, 1280])
 def test_fits_the_screen(show: Show, report: SelectionReport, scheme: str, width: int) -> None:
     view = show(report, viewport={"width": width, "height": 800}, color_scheme=scheme)
-    settle(view)
+    view.settle()
     wide = view.page.evaluate("document.documentElement.scrollWidth")
     assert wide <= width, "the page scrolls sideways"
     paper, ink = view.page.evaluate(

@@ -344,7 +344,7 @@ def test_a_planted_error_is_seen(page: Any) -> None:
 
 def test_golden_cases_of_the_samplers(page: Any) -> None:
     """Replay the vectors that the sampling family draws for other implementations."""
-    drawn = cases(seed=11, count=600)
+    drawn = cases(seed=11, count=300)
     for one in drawn:
         if one["method"] == "allocate":
             count = len(one["durations"])

@@ -63,7 +63,7 @@ def test_repr_shows_shapes_not_pixels() -> None:
     assert repr(selection_report((video,))) == "SelectionReport(4 of 40 frames, 1 videos)"
     wanted = np.arange(3, dtype=np.int64)
     thumbnails = Thumbnails(wanted, scene(wanted, 40, 0))
-    assert repr(thumbnails) == "Thumbnails(3 of 256x144)"
+    assert repr(thumbnails) == "Thumbnails(3 of 160x90)"
     assert repr(pack_thumbnails(thumbnails, wanted, budget_bytes=10**6)).startswith(
         "PackedThumbnails(3 frames in 1 sheets, "
     )

@@ -5,6 +5,8 @@ const evfrData = (() => {
   const TYPES = { f8: Float64Array, f4: Float32Array, i4: Int32Array, i8: BigInt64Array };
   const PTS_NONE = -(2n ** 63n);
 
+  let pending = 0;
+
   function block(name) {
     const node = document.getElementById("evfr-" + name);
     return node === null ? null : JSON.parse(node.textContent);
@@ -103,7 +105,8 @@ const evfrData = (() => {
       const cell = cells.get(frame);
       if (cell === undefined) return Promise.resolve(false);
       const [w, h] = cell.sheet.size;
-      return decoded(cell.sheet).then((image) => {
+      pending++;
+      return decoded(cell.sheet).finally(() => pending--).then((image) => {
         const scale = Math.max(width / w, height / h);
         const sw = width / scale;
         const sh = height / scale;
@@ -132,5 +135,5 @@ const evfrData = (() => {
     return report;
   }
 
-  return { load, unpack, PTS_NONE };
+  return { load, unpack, PTS_NONE, isIdle: () => pending === 0 };
 })();
