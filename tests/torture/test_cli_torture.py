@@ -27,7 +27,7 @@ FAILED = {
     "absent.mp4": "E_NOT_FOUND",
 }
 PARTIAL = {"hole_2k.mp4": "W_CORRUPT", "cut_60.mkv": "W_TRUNCATED", "images_half": "W_IMAGE"}
-SOUND = ("name_newline", "name_byte_ff", "name_html", "name_markup")
+SOUND = ("name_newline", "name_byte_ff", "name_html", "name_markup", "images_sizes", "size_change.264")
 
 
 @dataclass(frozen=True)
@@ -104,6 +104,7 @@ def test_one_line_on_stderr_for_each_problem(run: Run, name: str, code: str) -> 
 
 
 def test_nothing_else_is_on_stderr(run: Run) -> None:
+    assert sum(line.startswith("evfr: bad input: ") for line in run.lines) == len(FAILED), run.lines
     known = re.compile(r"evfr: (bad input|warning|measuring|extracting|note|writing)\b")
     assert [line for line in run.lines if not known.match(line)] == []
     assert all(line.isprintable() for line in run.lines)

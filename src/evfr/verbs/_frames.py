@@ -101,25 +101,34 @@ def _extract_one(job: ExtractJob, heartbeat: Callable[[int, int | None], None]) 
     names = dict(zip(job.indices.tolist(), job.names, strict=True)) if job.folder is not None else {}
     small = set(job.thumbnails.tolist())
     wanted = np.array(sorted({*names, *small}), np.int64)
-    pictures = []
+    pictures: list[NDArray[np.uint8]] = []
     if job.folder is not None:
         job.folder.mkdir(parents=True, exist_ok=True)
     for done, frame in enumerate(extract_frames(job.source.path, wanted.tolist(), table)):
         if job.folder is not None and frame.frame_index in names:
             write_frame(frame, job.folder / names[frame.frame_index], quality=job.quality)
         if frame.frame_index in small:
-            pictures.append(_shrink(frame.image))
+            pictures.append(_shrink(frame.image, pictures[0].shape[:2] if pictures else None))
         heartbeat(done + 1, len(wanted))
     if not pictures:
         return np.zeros((0, 1, 1, 3), np.uint8)
     return np.stack(pictures)
 
 
-def _shrink(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _shrink(image: NDArray[np.uint8], canvas: tuple[int, int] | None) -> NDArray[np.uint8]:
+    """Make a thumbnail; on a ``canvas`` (height, width) of the first one's size if the picture size changes."""
     import cv2
     import numpy as np
 
     height, width = image.shape[:2]
     scale = min(1.0, THUMBNAIL_WIDTH / max(width, height))
+    if canvas is not None:
+        scale = min(scale, canvas[0] / height, canvas[1] / width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+    small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+    if canvas is None or small.shape[:2] == canvas:
+        return small
+    out = np.zeros((*canvas, 3), np.uint8)
+    top, left = (canvas[0] - small.shape[0]) // 2, (canvas[1] - small.shape[1]) // 2
+    out[top : top + small.shape[0], left : left + small.shape[1]] = small[: canvas[0], : canvas[1]]
+    return out
