@@ -236,23 +236,48 @@ def test_a_driver_that_ends_takes_its_children_along_and_is_resumed(
     assert len(starts) == 12
 
 
+def test_a_killed_hang_takes_its_own_children_along(tmp_path: Path) -> None:
+    outcomes = run(["hang_with_a_child"], tmp_path, timeout_seconds=1.0, tries=1)
+    assert outcomes[0].problem is not None
+    assert outcomes[0].problem.code is ProblemCode.E_TIMEOUT
+    pids = [int(pid) for pid in (tmp_path / "pids").read_text().split()]
+    wait_until(lambda: not any(is_alive(pid) for pid in pids), 5)
+
+
+def test_a_busy_child_dies_with_its_killed_driver(tmp_path: Path) -> None:
+    """A child that is in the middle of something reads no pipe: the kernel has to tell it."""
+    text = f"""
+        from evfr.distributed import map_videos
+        from helpers import jobs
+        if __name__ == "__main__":
+            map_videos(jobs.misbehave, [("hang_with_a_child", {str(tmp_path)!r})], executor="processes")
+    """
+    with script(tmp_path, text) as process:
+        wait_until(lambda: (tmp_path / "pids").exists() and (tmp_path / "pids").read_text().endswith("\n"))
+        child, grandchild = (int(pid) for pid in (tmp_path / "pids").read_text().split())
+        assert is_alive(child)
+        process.kill()
+    wait_until(lambda: not is_alive(child), 5)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(grandchild, signal.SIGKILL)  # a killed driver can take along its own children only
+
+
 def test_stopped_drivers_accuse_nobody(tmp_path: Path) -> None:
     """SIGSTOP for longer than the timeout, then SIGCONT: no child is blamed for the driver's pause."""
     text = """
         from evfr.distributed import map_videos
         from helpers import jobs
         if __name__ == "__main__":
-            print("ready", flush=True)
-            outcomes = map_videos(jobs.misbehave, [("slow_but_alive", "")], executor="processes", jobs=1,
-                                  timeout_seconds=1.5, tries=1)
+            outcomes = map_videos(jobs.misbehave, [("very_slow_but_alive", "")], executor="processes", jobs=1,
+                                  timeout_seconds=2.0, tries=1,
+                                  on_progress=lambda *beat: print("beat", flush=True))
             print(outcomes[0].value or outcomes[0].problem)
     """
     with script(tmp_path, text) as process:
         assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-        time.sleep(0.8)
+        assert process.stdout.readline() == "beat\n"
         process.send_signal(signal.SIGSTOP)
-        time.sleep(2.5)
+        time.sleep(3)
         process.send_signal(signal.SIGCONT)
         out, _ = process.communicate(timeout=60)
-    assert out == "slow_but_alive done\n"
+    assert out.splitlines()[-1] == "very_slow_but_alive done"

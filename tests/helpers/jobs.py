@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -55,15 +56,19 @@ def misbehave(item: tuple[str, str], heartbeat: Any) -> str:
         os._exit(7)
     if what == "hang":
         time.sleep(600)
+    if what == "hang_with_a_child":
+        with subprocess.Popen(["sleep", "600"]) as sleeper:
+            (Path(folder) / "pids").write_text(f"{os.getpid()} {sleeper.pid}\n")
     if what == "grow":
         hoard = []
         while True:
             hoard.append(np.ones(4_000_000))
             time.sleep(0.01)
-    if what == "slow_but_alive":
-        for step in range(20):
+    if what in ("slow_but_alive", "very_slow_but_alive"):
+        steps = 60 if what.startswith("very") else 20
+        for step in range(steps):
             time.sleep(0.1)
-            heartbeat(step, 20)
+            heartbeat(step, steps)
     if what == "video_error":
         raise VideoError(Problem(ProblemCode.E_NO_VIDEO, "audio only; give a file with video", "b.mp4"))
     if what == "store_error":
