@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
@@ -180,8 +182,6 @@ def test_stride_runs_over_the_frames_that_may_be_chosen():
 
 def test_a_long_video_is_solved_in_seconds():
     """Two hours at 30 frames per second, 10 %, gaps on both sides: a few tenths of a second of CPU time."""
-    import time
-
     n_frames, n = 216_000, 21_600
     weights = np.random.default_rng(0).gamma(0.3, size=n_frames)
     constraints = Constraints(min_gap=3, max_gap=12)
@@ -200,3 +200,13 @@ def test_a_long_video_is_solved_in_seconds():
 def test_cuts_out_of_range(cuts):
     with pytest.raises(ValueError, match=r"cuts must be in 1\.\.9, got"):
         sample("auto", np.ones(10), 3, cuts=cuts)
+
+
+def test_no_slack_at_all_is_solved_in_seconds():
+    """Exactly one frame in ten fits: nearly every target moves, which must not sweep the video once per frame."""
+    constraints = Constraints(min_gap=7, max_gap=10)
+    sample("uniform", np.ones(100), 12, constraints=constraints)  # compiles
+    begin = time.process_time()
+    got = sample("uniform", np.ones(216_000), 21_599, constraints=constraints)
+    assert time.process_time() - begin < 3
+    assert np.diff(got.indices).max() == 10

@@ -85,7 +85,7 @@ def sample(
     *Gaps*: frames are then taken in order of preference, skipping each one that would make n frames impossible;
     this test is exact (see ``_chain``), so the result exists whenever any n frames satisfy the constraints.
     The order is that of a nested method, or else the targets by rank, and after them all other frames by their
-    distance to the nearest target that had to be skipped (ties to the lower index).
+    distance to the nearest target that had to be skipped (ties in an order spread over the video).
 
     ``inclusion`` stays exact when only eligibility restricts; it is 1 for included frames and NaN where gaps,
     or included frames in a method that is not nested, make it unknown.
@@ -276,7 +276,8 @@ def _from_targets(n: int, prepared: Prepared, base: Sample, frames: NDArray[np.i
         others = np.setdiff1d(frames, chosen)
         nearest = _nearest(others, lost)
         distance = np.abs(others - nearest)
-        by_distance = np.argsort(distance, kind="stable")
+        # Left to right would split one interval again and again: n sweeps over the whole video.
+        by_distance = np.lexsort((spread_rank(len(others)), distance))
         others, nearest = others[by_distance], nearest[by_distance]
         fills = _fit(prepared, chosen, others, room - len(picked))
         picked = np.concatenate([picked, others[fills]])
