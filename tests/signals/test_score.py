@@ -219,9 +219,9 @@ def test_wrong_arguments(greys):
     with pytest.raises(ValueError, match="must increase, got 0 after 0"):
         score_frames([FakeFrame(0, greys[0]), FakeFrame(0, greys[1])], {})
     with pytest.raises(ValueError, match=r"content must be \(2,\) float64, got \(1,\)"):
-        ScoredFrames(np.arange(2), {}, np.zeros(1), {})
+        ScoredFrames(np.arange(2), {}, np.zeros(1), np.zeros(2), np.zeros(2), {})
     with pytest.raises(ValueError, match="name the same signals"):
-        ScoredFrames(np.arange(1), {}, np.zeros(1), {"flow": 3})
+        ScoredFrames(np.arange(1), {}, np.zeros(1), np.zeros(1), np.zeros(1), {"flow": 3})
 
 
 def test_make_signals_refuses_what_it_does_not_know():

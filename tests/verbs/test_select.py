@@ -136,6 +136,22 @@ def test_constraints_hold_in_true_time(select: Select, clips: Path) -> None:
     assert any("include" in reason for reason in chosen.table["reason"].to_pylist())
 
 
+def test_the_quality_gate_refuses_blurred_and_dark_frames(select: Select, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    picture = cv2.resize(rng.integers(40, 200, (30, 40), dtype=np.uint8), (320, 240))
+    (tmp_path / "images").mkdir()
+    for i in range(12):
+        shown = cv2.GaussianBlur(picture, (0, 0), 9) if i in (3, 4) else picture
+        cv2.imwrite(str(tmp_path / "images" / f"{i:03d}.png"), np.zeros_like(shown) if i == 7 else shown)
+    options = {"n": 9, "method": "random", "min_sharpness": 0.5, "max_clipped": 0.5}
+    chosen = select(tmp_path / "images", **options)
+    assert chosen.indices.tolist() == [0, 1, 2, 5, 6, 8, 9, 10, 11]
+    with pytest.raises(ConstraintError, match="10"):
+        select(tmp_path / "images", **{**options, "n": 10})
+    with pytest.raises(ValueError, match="min_sharpness is a share"):
+        select(tmp_path / "images", min_sharpness=3.0)
+
+
 def test_what_cannot_hold_is_named(select: Select, clips: Path) -> None:
     one = clips / "one.mp4"
     with pytest.raises(ConstraintError, match=r"one\.mp4.*max_gap"):

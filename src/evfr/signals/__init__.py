@@ -21,6 +21,7 @@ from evfr.signals._measures import (
     motion_magnitude,
     optical_flow_dissimilarity,
 )
+from evfr.signals._quality import clipped_share, sharpness
 from evfr.signals._score import ScoredFrames, score_frames
 from evfr.signals._signals import (
     PROFILES,
@@ -46,6 +47,7 @@ __all__ = [
     "Signal",
     "activity",
     "block_means",
+    "clipped_share",
     "content_change",
     "difference",
     "dynamicity",
@@ -56,6 +58,7 @@ __all__ = [
     "motion_magnitude",
     "optical_flow_dissimilarity",
     "score_frames",
+    "sharpness",
     "signal_parameters",
     "ssim",
     "ssim_dissimilarity",

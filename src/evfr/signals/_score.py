@@ -13,6 +13,7 @@ import numpy as np
 
 from evfr.signals._cuts import CONTENT_WIDTH, block_means, content_change
 from evfr.signals._grey import OwnedFrame
+from evfr.signals._quality import clipped_share, sharpness
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,6 +37,10 @@ class ScoredFrames:
         could not be measured: an end is suspect, a frame between did not decode, the picture size changes.
     content : (M,) float64
         Content change of each frame and the next, for `find_cuts`; NaN and 0.0 as above.
+    sharpness : (M,) float64
+        Sharpness of each frame, see `evfr.signals.sharpness`.
+    clipped : (M,) float64
+        Share of pixels too dark or too bright of each frame, see `evfr.signals.clipped_share`.
     working_widths : dict of str to int
         Width in pixels at which each signal worked; flow values compare only at one width. 0 if no frame
         decoded.
@@ -44,11 +49,14 @@ class ScoredFrames:
     frame_index: NDArray[np.int64]
     values: dict[str, NDArray[np.float64]]
     content: NDArray[np.float64]
+    sharpness: NDArray[np.float64]
+    clipped: NDArray[np.float64]
     working_widths: dict[str, int]
 
     def __post_init__(self) -> None:
         count = len(self.frame_index)
-        for name, column in {**self.values, "content": self.content}.items():
+        own = {"content": self.content, "sharpness": self.sharpness, "clipped": self.clipped}
+        for name, column in {**self.values, **own}.items():
             if column.shape != (count,) or column.dtype != np.float64:
                 raise ValueError(f"{name} must be ({count},) float64, got {column.shape} {column.dtype}")
         if set(self.working_widths) != set(self.values):
@@ -97,6 +105,7 @@ def score_frames(
     names = tuple(signals)
     rows: list[tuple[float, ...]] = []
     frame_index: list[int] = []
+    quality: list[tuple[float, float]] = []
     widths = dict.fromkeys(names, 0)
     previous: _Prepared | None = None
     pending: deque[Future[tuple[float, ...]]] = deque()
@@ -121,6 +130,7 @@ def score_frames(
                 _drain(pending, rows, 2 * threads)
             previous = current
             frame_index.append(current.frame_index)
+            quality.append(current.quality)
             if on_frame is not None:
                 on_frame(len(frame_index))
         _drain(pending, rows, 0)
@@ -134,6 +144,8 @@ def score_frames(
         np.array(frame_index, dtype=np.int64),
         {name: np.ascontiguousarray(table[:, i + 1]) for i, name in enumerate(names)},
         np.ascontiguousarray(table[:, 0]),
+        np.array([sharp for sharp, _ in quality], dtype=np.float64),
+        np.array([share for _, share in quality], dtype=np.float64),
         widths,
     )
 
@@ -146,15 +158,17 @@ class _Prepared:
     is_suspect: bool
     shape: tuple[int, ...]
     content: NDArray[np.float64]
+    quality: tuple[float, float]
     states: dict[str, Any]
 
 
 def _prepare(frame: FrameView, signals: Mapping[str, Signal]) -> _Prepared:
     owned = OwnedFrame(frame)
     states = {name: signal.prepare(owned) for name, signal in signals.items()}
-    content = block_means(owned.resized(CONTENT_WIDTH))
+    small = owned.resized(CONTENT_WIDTH)
+    content, quality = block_means(small), (sharpness(small), clipped_share(small))
     owned.release()
-    return _Prepared(owned.frame_index, owned.is_suspect, owned.luma().shape, content, states)
+    return _Prepared(owned.frame_index, owned.is_suspect, owned.luma().shape, content, quality, states)
 
 
 def _is_pair(previous: _Prepared, current: _Prepared) -> bool:

@@ -159,11 +159,25 @@ def constrain(videos: Sequence[Measured], request: Request) -> list[Constraints]
                 max_gap=request.max_gap,
                 min_gap_seconds=request.min_gap_seconds,
                 max_gap_seconds=request.max_gap_seconds,
-                selectable=video.table.is_selectable,
+                selectable=_selectable(video, request),
                 **own,
             )
         )
     return found
+
+
+def _selectable(video: Measured, request: Request) -> NDArray[np.bool_]:
+    import numpy as np
+
+    from evfr.sampling import quality_mask
+
+    assert video.table is not None and video.sharpness is not None and video.clipped is not None
+    mask = video.table.is_selectable
+    # Sharpness depends on the scene, so it is judged against the video's own middle.
+    middle = float(np.median(video.sharpness[mask])) if mask.any() else 0.0
+    least = None if request.min_sharpness is None else request.min_sharpness * middle
+    good = quality_mask(video.sharpness, video.clipped, min_sharpness=least, max_clipped=request.max_clipped)
+    return np.asarray(mask & good)
 
 
 def _by_video(videos: Sequence[Measured], frames: FrameNames, name: str) -> dict[str, list[int]]:

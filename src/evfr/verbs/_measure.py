@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import numpy as np
+    import pyarrow as pa
     from numpy.typing import NDArray
 
     from evfr._core.store import Store, StoreKey
@@ -29,7 +30,7 @@ __all__ = [
 ]
 
 Damaged = Literal["drop", "keep", "fail"]
-FRAMES_SCHEMA = 1
+FRAMES_SCHEMA = 2
 FAILED = "failed"
 
 
@@ -84,6 +85,8 @@ class Measured:
         Whether everything was read instead of decoded.
     frames_key : StoreKey or None
         Where the frame table is; None when it failed.
+    sharpness, clipped : (N,) float64 or None
+        Variance of the Laplacian and share of clipped pixels of each frame; None when it failed.
     """
 
     source: VideoSource
@@ -97,6 +100,8 @@ class Measured:
     problems: tuple[Problem, ...] = ()
     is_cached: bool = False
     frames_key: StoreKey | None = None
+    sharpness: NDArray[np.float64] | None = None
+    clipped: NDArray[np.float64] | None = None
 
 
 def default_store() -> Path:
@@ -203,9 +208,7 @@ def measure_video(job: MeasureJob, heartbeat: Callable[[int, int | None], None])
         )
         table, info, problems = reader.table(), reader.info, reader.problems
     if not has_frames:
-        _write_frames(
-            store, frames_key, table, info.to_dict(), problems, _place(scored.content, scored, table)
-        )
+        _write_frames(store, frames_key, table, info.to_dict(), problems, scored)
     for name, key in missing.items():
         recorded = {**parameters[name], "working_width": scored.working_widths[name]}
         _write_signal(store, key, _place(scored.values[name], scored, table), recorded)
@@ -308,7 +311,7 @@ def _write_frames(
     table: FrameTable,
     info: dict[str, Any],
     problems: Sequence[Problem],
-    content: NDArray[np.float64],
+    scored: Any,
 ) -> None:
     import pyarrow as pa
 
@@ -326,7 +329,9 @@ def _write_frames(
             "luma_hash": table.luma_hash,
             "is_suspect": table.is_suspect,
             "is_decoded": table.is_decoded,
-            "content": content,
+            "content": _place(scored.content, scored, table),
+            "sharpness": _place(scored.sharpness, scored, table),
+            "clipped": _place(scored.clipped, scored, table),
         }
     )
     metadata = {
@@ -355,7 +360,7 @@ def _collect(job: MeasureJob, outcome: Outcome) -> Measured:
         return failed(job.source, outcome.problem)
     stored: Stored = outcome.value
     store = Store(job.store)
-    table, metadata, content = read_frames(store, stored.frames)
+    table, metadata, columns = read_frames(store, stored.frames)
     entries = {name: store.read_entry(key) for name, key in stored.signals.items()}
     values = {name: entry.table["dissimilarity"].to_numpy() for name, entry in entries.items()}
     parameters = {name: entry.metadata["signal"] for name, entry in entries.items()}
@@ -368,16 +373,18 @@ def _collect(job: MeasureJob, outcome: Outcome) -> Measured:
         stored.digest,
         table,
         metadata["info"],
-        content,
+        columns["content"].to_numpy(),
         values,
         parameters,
         problems,
         stored.is_cached,
         stored.frames,
+        columns["sharpness"].to_numpy(),
+        columns["clipped"].to_numpy(),
     )
 
 
-def read_frames(store: Store, key: StoreKey) -> tuple[FrameTable, dict[str, Any], NDArray[np.float64]]:
+def read_frames(store: Store, key: StoreKey) -> tuple[FrameTable, dict[str, Any], pa.Table]:
     """Read a video's frame table back from the store.
 
     Parameters
@@ -389,8 +396,8 @@ def read_frames(store: Store, key: StoreKey) -> tuple[FrameTable, dict[str, Any]
 
     Returns
     -------
-    tuple of (FrameTable, dict, (N,) float64)
-        The frames, the entry's metadata, the content change.
+    tuple of (FrameTable, dict, pyarrow.Table)
+        The frames, the entry's metadata, and all columns.
     """
     import numpy as np
     import pyarrow.compute as pc
@@ -412,4 +419,4 @@ def read_frames(store: Store, key: StoreKey) -> tuple[FrameTable, dict[str, Any]
         width=metadata["width"],
         height=metadata["height"],
     )
-    return table, metadata, columns["content"].to_numpy()
+    return table, metadata, columns

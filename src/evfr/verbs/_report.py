@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from evfr.reports import SelectionReport, StrideRow, Thumbnails, VideoReport
     from evfr.verbs._choose import Chosen
     from evfr.verbs._measure import Measured
@@ -74,6 +77,8 @@ def build_report(
         has_gap_constraints=request.has_gaps,
         strides=tuple(strides),
         manifest=manifest,
+        minimum=request.per_video_min,
+        maximum=request.per_video_max,
     )
 
 
@@ -144,7 +149,7 @@ def _video(
         time_seconds=table.time_seconds,
         curves=dict(score.fvi),
         is_suspect=table.is_suspect,
-        is_selectable=table.is_selectable,
+        is_selectable=_candidates(entry),
         cuts=score.cuts,
         selected=sample.indices,
         rank=sample.rank,
@@ -169,8 +174,18 @@ def _video(
         maximum=entry.maximum,
         include=tuple(entry.constraints.include),
         exclude=tuple(entry.constraints.exclude),
+        labeled=tuple(entry.constraints.labeled),
         files=files.get(name, ()),
     )
+
+
+def _candidates(entry: Chosen) -> NDArray[np.bool_]:
+    import numpy as np
+
+    # The page draws from what could be chosen: labelled frames are neither chosen again nor offered.
+    mask = np.array(entry.constraints.selectable, bool)
+    mask[list(entry.constraints.labeled)] = False
+    return mask
 
 
 def _reason(entry: Chosen) -> str:

@@ -40,6 +40,8 @@ class Request:
     include: FrameNames = ()
     exclude: FrameNames = ()
     labeled: FrameNames = ()
+    min_sharpness: float | None = None
+    max_clipped: float | None = None
     damaged: Literal["drop", "keep", "fail"] = "drop"
     image_format: str = "jpg"
     quality: int = 95
@@ -55,6 +57,10 @@ class Request:
             value = getattr(self, name)
             if value is not None and value < 0:
                 raise ValueError(f"{name} must be 0 or more, got {value}")
+        for name in ("min_sharpness", "max_clipped"):
+            value = getattr(self, name)
+            if value is not None and not 0.0 <= value <= 1.0:
+                raise ValueError(f"{name} is a share and must lie in 0..1, got {value}")
         if self.n is not None and self.n < 1:
             raise ValueError(f"n must be 1 or more, got {self.n}")
         if self.ratio is not None and not 0.0 < self.ratio <= 1.0:

@@ -42,6 +42,8 @@ def select(
     include: Sequence[str | int] = (),
     exclude: Sequence[str | int] = (),
     labeled: Sequence[str | int] = (),
+    min_sharpness: float | None = None,
+    max_clipped: float | None = None,
     strides: Sequence[int] = (),
     labels: Path | None = None,
     damaged: Literal["drop", "keep", "fail"] = "drop",
@@ -108,6 +110,10 @@ def select(
     labeled : sequence of str or int
         Frames that are labelled already, written like ``include``, or the folder of an earlier selection: they
         are not taken again and count for the gaps.
+    min_sharpness : float or None
+        Quality gate: refuse frames less sharp than this share of the video's median sharpness, in [0, 1].
+    max_clipped : float or None
+        Quality gate: refuse frames with a larger share of too dark or too bright pixels, in [0, 1].
     strides : sequence of int
         Write the reduced datasets S1, S2, ... of these strides, one selection each (Yoon & Choi 2023, §4.2).
     labels : Path or None
@@ -208,6 +214,8 @@ def select(
         include=frame_names(include, "include"),
         exclude=frame_names(exclude, "exclude"),
         labeled=frame_names(labeled, "labeled"),
+        min_sharpness=min_sharpness,
+        max_clipped=max_clipped,
         damaged=damaged,
         image_format=image_format,
         quality=quality,
