@@ -11,7 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import av
 
@@ -202,6 +202,10 @@ def open_descriptor(path: str | os.PathLike[str]) -> int:
     return descriptor
 
 
+# PyAV 18 raises on metadata that is not UTF-8 unless told otherwise; PyAV 19 always escapes, and has no such word.
+_METADATA: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+
+
 def open_container(path: str | Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> InputContainer:
     """Open the container of a video file through its descriptor.
 
@@ -234,7 +238,7 @@ def open_container(path: str | Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) ->
                 "format_whitelist": ",".join(FORMATS),
                 "max_pixels": str(max_pixels),
             },
-            metadata_errors="replace",
+            **_METADATA,
         )
     except (av.FFmpegError, ValueError, OSError) as error:
         raise fail(
