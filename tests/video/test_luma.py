@@ -118,3 +118,15 @@ def test_grey_video_has_equal_channels(tmp_path: Path) -> None:
     with av.open(str(path)) as container:
         for frame in container.decode(video=0):
             np.testing.assert_array_equal(rgb_of(frame), np.repeat(grey(frame)[:, :, None], 3, axis=2))
+
+
+def test_pictures_in_use_are_not_written_again() -> None:
+    frame = frame_of([ramp(8)], "yuv420p", 70, 4)
+    first = grey(frame)
+    kept = [grey(frame) for _ in range(6)]
+    assert len({first.ctypes.data, *(p.ctypes.data for p in kept)}) == 7
+    view, address = first[1:], first.ctypes.data
+    del first
+    assert grey(frame).ctypes.data != address
+    del view, kept
+    grey(frame)

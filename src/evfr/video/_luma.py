@@ -7,11 +7,12 @@ BT.601 luma.
 
 from __future__ import annotations
 
+import sys
+import threading
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import av
-import cv2
 import numpy as np
 from numba import njit
 
@@ -29,6 +30,7 @@ _LIMITED_RANGE = 1  # AVCOL_RANGE_MPEG
 _UNSPECIFIED = 2  # AVCOL_SPC_UNSPECIFIED
 _BT709 = 1  # SWS_CS_ITU709, and AVCOL_SPC_BT709
 _BT601 = 5  # SWS_CS_ITU601
+_POOLED_MOST = 4
 _FLAGS = (
     av.video.reformatter.Interpolation.BILINEAR
     | av.video.reformatter.Interpolation.FULL_CHR_H_INT
@@ -86,9 +88,11 @@ def _layout(name: str) -> _Layout:
 
 def is_full_range(frame: AvFrame) -> bool:
     """Whether luma runs over 0..255 (full) and not 16..235 (limited); grey is full unless tagged limited."""
-    if frame.color_range == _FULL_RANGE:
-        return True
-    return _layout(frame.format.name).is_always_full and frame.color_range != _LIMITED_RANGE
+    return _is_full(_layout(frame.format.name), frame.color_range)
+
+
+def _is_full(layout: _Layout, color_range: int) -> bool:
+    return color_range == _FULL_RANGE or (layout.is_always_full and color_range != _LIMITED_RANGE)
 
 
 def raw_luma(frame: AvFrame) -> NDArray[Any] | None:
@@ -168,19 +172,65 @@ def grey_of_rgb(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return out
 
 
+@njit(cache=True, nogil=True)
+def _expand(padded, out):  # type: ignore[no-untyped-def]
+    """Expand 8-bit limited range: t + ((t + 3) * 10774 >> 16) is t * 255 / 219, rounded, for all t in 0..219.
+
+    Twice as fast as any table, because it compiles to vector instructions.
+    """
+    height, width = out.shape
+    for y in range(height):
+        for x in range(width):
+            sample = min(max(padded[y, x], np.uint8(16)), np.uint8(235))
+            part = ((np.uint32(sample) - np.uint32(13)) * np.uint32(10774)) >> np.uint32(16)
+            out[y, x] = np.uint8(part + np.uint32(sample) - np.uint32(16))
+
+
+class _Pool(threading.local):
+    """Pictures that nobody holds any more, to be written again: fresh memory costs more than the expansion."""
+
+    def __init__(self) -> None:
+        self._pictures: list[NDArray[np.uint8]] = []
+
+    def take(self, height: int, width: int) -> NDArray[np.uint8]:
+        """Return a writable picture of this size that no one else refers to."""
+        pictures = self._pictures
+        if pictures and pictures[0].shape != (height, width):
+            pictures.clear()
+        for index in range(len(pictures)):
+            # The list and the argument: every view or variable elsewhere would be one more.
+            if sys.getrefcount(pictures[index]) == 2:
+                return pictures[index]
+        picture = np.empty((height, width), np.uint8)
+        if len(pictures) < _POOLED_MOST:
+            pictures.append(picture)
+        return picture
+
+
+_pool = _Pool()
+
+
 def grey(frame: AvFrame) -> NDArray[np.uint8]:
     """Return the full-range grey picture of a decoded frame, (H, W) uint8, not yet turned upright."""
-    samples = raw_luma(frame)
-    if samples is None:
+    layout = _layout(frame.format.name)
+    if not layout.has_luma:
         return grey_of_rgb(rgb_of(frame))
-    is_full = is_full_range(frame)
-    depth = _layout(frame.format.name).depth
-    if depth == 8:
-        if is_full:
-            return samples
-        return np.asarray(cv2.LUT(samples, _table(8, False)), np.uint8)
+    is_full = _is_full(layout, frame.color_range)
+    if layout.depth == 8 and not is_full and layout.step == 1:
+        plane = frame.planes[0]
+        line = plane.line_size
+        if line > 0:
+            height = frame.height
+            padded = np.frombuffer(memoryview(plane), np.uint8).reshape(height, line)
+            out = _pool.take(height, frame.width)
+            _expand(padded, out)
+            return out
+    samples = raw_luma(frame)
+    assert samples is not None
+    if layout.depth == 8:
+        return samples if is_full else _table(8, False)[samples]
     out = np.empty(samples.shape, np.uint8)
-    _map_wide(samples, _table(depth, is_full), out)
+    _map_wide(samples, _table(layout.depth, is_full), out)
     return out
 
 
