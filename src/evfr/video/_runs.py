@@ -112,7 +112,7 @@ class RunDecoder:
         self._open()
         try:
             self.can_skip = can_skip(self._stream)
-            self._stamps: list[int] = table.pts.tolist()
+            self._stamps: list[int] = [] if self._by_time else table.pts.tolist()
             if self._by_time:
                 decoded = np.flatnonzero(table.is_decoded)
                 self._index_of = dict(zip(table.pts[decoded].tolist(), decoded.tolist(), strict=True))
