@@ -229,7 +229,7 @@ def open_container(path: str | Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) ->
     descriptor = open_descriptor(path)
     # FFmpeg duplicates the descriptor, and both share one offset: ours is closed as soon as theirs is open.
     try:
-        return av.open(
+        opened: InputContainer = av.open(
             "fd:",
             mode="r",
             options={
@@ -240,6 +240,7 @@ def open_container(path: str | Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) ->
             },
             **_METADATA,
         )
+        return opened
     except (av.FFmpegError, ValueError, OSError) as error:
         raise fail(
             ProblemCode.E_CONTAINER,
