@@ -109,7 +109,7 @@ def video_report(
             Segment(
                 a,
                 b,
-                "systematic" if k % 2 else "uniform",
+                "uniform" if k % 2 else method,
                 "CV .42 < .9",
                 0.42 + 0.3 * k,
                 int(np.sum((selected >= a) & (selected < b))),

@@ -114,3 +114,16 @@ def test_plot_refuses_what_has_no_report(tmp_path: Path) -> None:
     (tmp_path / "report.html").write_text("hello")
     with pytest.raises(SelectionFileError, match="no report written by evfr select"):
         plot(tmp_path, out=tmp_path)
+
+
+def test_strategies_are_those_of_the_shots(tmp_path: Path) -> None:
+    """Method auto is no strategy: the bars say what the shots of each video got."""
+    videos = tuple(
+        video_report(name, n_frames=60, n=6, method=method, cuts=cuts, with_thumbnails=False)
+        for name, method, cuts in (("a", "systematic", ()), ("b", "uniform", ()), ("c", "systematic", (30,)))
+    )
+    files = write_figures(selection_report(videos, method="auto"), tmp_path, "svg")
+    text = files[1].read_text()
+    for word in ("systematic", "uniform", "several, by shot"):
+        assert f">{word}<" in text
+    assert ">auto<" not in text

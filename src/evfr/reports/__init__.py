@@ -11,7 +11,7 @@ page: a field with a default in ``_values.py``, its line in ``_encode.py`` (both
 
 from evfr.reports._figures import write_figures
 from evfr.reports._page import read_report, render_report
-from evfr.reports._thumbnails import pack_thumbnails, thumbnail_frames
+from evfr.reports._thumbnails import pack_thumbnails, thumbnail_budgets, thumbnail_frames
 from evfr.reports._values import (
     PackedThumbnails,
     Segment,
@@ -33,6 +33,7 @@ __all__ = [
     "pack_thumbnails",
     "read_report",
     "render_report",
+    "thumbnail_budgets",
     "thumbnail_frames",
     "write_figures",
 ]

@@ -25,8 +25,9 @@ __all__ = ["write_figures"]
 BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#E69F00", "#009E73", "#CC79A7"
 SKY, VERMILLION, YELLOW, GREY = "#56B4E9", "#D55E00", "#F0E442", "#777777"
 PALETTE = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILLION, YELLOW, GREY)
-STRATEGIES = {"uniform": BLUE, "systematic": ORANGE, "adaptive": GREEN, "random": SKY, "auto": PURPLE}
-HATCHES = {"uniform": "", "systematic": "//", "adaptive": "..", "random": "xx", "auto": "--"}
+MIXED = "several, by shot"
+STRATEGIES = {"uniform": BLUE, "systematic": ORANGE, "adaptive": GREEN, "random": SKY, MIXED: PURPLE}
+HATCHES = {"uniform": "", "systematic": "//", "adaptive": "..", "random": "xx", MIXED: "--"}
 
 AUTO_THRESHOLD = 0.9
 ROWS_PER_FIGURE = 6
@@ -131,7 +132,9 @@ def _draw_video(axes: Any, video: VideoReport, signal: str) -> None:
     axes.set_ylim(bottom=0)
     axes.margins(x=0.01)
     axes.ticklabel_format(axis="y", style="plain", useOffset=False)
-    axes.legend(loc="upper right", ncols=4, fontsize=7, handlelength=1.2)
+    axes.legend(
+        loc="lower right", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.1, ncols=6, fontsize=7, handlelength=1.2
+    )
 
 
 def draw_dynamicity(matplotlib: Any, report: SelectionReport) -> Iterator[tuple[str, Any]]:
@@ -145,14 +148,15 @@ def draw_dynamicity(matplotlib: Any, report: SelectionReport) -> Iterator[tuple[
         ]
         seen: set[str] = set()
         for place, (video, value) in enumerate(zip(rows, values, strict=True)):
+            strategy = _strategy(video)
             axes.barh(
                 place,
                 value if math.isfinite(value) else 0.0,
                 height=0.72,
-                color=STRATEGIES.get(video.method, GREY),
+                color=STRATEGIES.get(strategy, GREY),
                 edgecolor="white",
-                hatch=HATCHES.get(video.method, ""),
-                label=_visible(video.method) if video.method not in seen else None,
+                hatch=HATCHES.get(strategy, ""),
+                label=_visible(strategy) if strategy not in seen else None,
             )
             text = f"{value:.2f}" if math.isfinite(value) else "not measured"
             axes.annotate(
@@ -162,7 +166,7 @@ def draw_dynamicity(matplotlib: Any, report: SelectionReport) -> Iterator[tuple[
                 textcoords="offset points",
                 va="center",
             )
-            seen.add(video.method)
+            seen.add(strategy)
         if report.method == "auto":
             threshold = float(rows[0].options.get("threshold", AUTO_THRESHOLD))
             axes.axvline(threshold, color="black", linewidth=0.8, linestyle=(0, (4, 3)))
@@ -172,6 +176,11 @@ def draw_dynamicity(matplotlib: Any, report: SelectionReport) -> Iterator[tuple[
         axes.set_xlabel(f"dynamicity of {_visible(report.signal)} (standard deviation / mean)")
         axes.legend(title="strategy", loc="upper left", bbox_to_anchor=(1.0, 1.0))
         yield name, figure
+
+
+def _strategy(video: VideoReport) -> str:
+    found = {part.method for part in video.segments} or {video.method}
+    return found.pop() if len(found) == 1 else MIXED
 
 
 def draw_strides(matplotlib: Any, report: SelectionReport) -> Iterator[tuple[str, Any]]:

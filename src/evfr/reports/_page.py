@@ -19,7 +19,7 @@ from evfr.reports._encode import (
     encode_sheets,
     encode_video,
 )
-from evfr.reports._thumbnails import pack_thumbnails, share_budget
+from evfr.reports._thumbnails import pack_thumbnails, thumbnail_budgets
 from evfr.reports._values import PackedThumbnails, SelectionReport, Thumbnails, VideoReport
 
 if TYPE_CHECKING:
@@ -42,9 +42,6 @@ SCRIPTS = (
     "assets/tables.js",
     "assets/report.js",
 )
-THUMBNAIL_BYTES_PER_FRAME = 380
-THUMBNAIL_BYTES_FLOOR = 1_500_000
-THUMBNAIL_BYTES_CEILING = 24_000_000
 BLOCK = re.compile(r'<script type="application/json" id="evfr-([a-z]+)(?:-(\d+))?">(.*?)</script>', re.DOTALL)
 
 
@@ -67,12 +64,7 @@ def render_report(report: SelectionReport) -> str:
     style = "\n".join(_asset(name) for name in STYLES)
     script = "\n".join(_asset(name) for name in SCRIPTS)
     blocks = [_block("report", encode_report(report))]
-    budgets = share_budget(
-        [video.n_frames for video in report.videos],
-        per_frame=THUMBNAIL_BYTES_PER_FRAME,
-        floor=THUMBNAIL_BYTES_FLOOR,
-        ceiling=THUMBNAIL_BYTES_CEILING,
-    )
+    budgets = thumbnail_budgets([video.n_frames for video in report.videos])
     for place, (video, budget) in enumerate(zip(report.videos, budgets, strict=True)):
         blocks.append(_block(f"video-{place}", encode_video(video)))
         packed = _packed(video, budget)

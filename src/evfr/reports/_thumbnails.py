@@ -31,6 +31,9 @@ LADDER = (
     (96, 64, 34),
 )
 CELLS_PER_SHEET = 48
+BYTES_PER_FRAME = 380
+BYTES_FLOOR = 1_500_000
+BYTES_CEILING = 24_000_000
 SHEET_WIDTH = 1920
 BLOCK = 16
 """Cells start on JPEG's block grid (2 x 8 px with halved chroma), so that no cell bleeds into the next."""
@@ -179,6 +182,22 @@ def _jpeg(image: NDArray[np.uint8], quality: int) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "JPEG", quality=quality, optimize=True, subsampling="4:2:0")
     return buffer.getvalue()
+
+
+def thumbnail_budgets(n_frames: Sequence[int]) -> list[int]:
+    """Return how many bytes of thumbnails a page has for each of its videos: about 0.4 KB a frame.
+
+    Parameters
+    ----------
+    n_frames : sequence of int
+        Frames of each video of the page.
+
+    Returns
+    -------
+    list of int
+        Bytes for `pack_thumbnails`, so that thumbnails can be packed where the video is decoded.
+    """
+    return share_budget(n_frames, per_frame=BYTES_PER_FRAME, floor=BYTES_FLOOR, ceiling=BYTES_CEILING)
 
 
 def share_budget(n_frames: Sequence[int], *, per_frame: int, floor: int, ceiling: int) -> list[int]:

@@ -23,13 +23,25 @@ const evfrBudget = (() => {
     throw new Error("A random start with other frames left out is drawn anew: export, then evfr select --from computes it.");
   }
 
+  /* How many of the sorted frames are below a frame. */
+  function countBelow(frames, limit) {
+    let low = 0;
+    let high = frames.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (frames[middle] < limit) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
   /* Targets of a method that is not nested, on the eligible frames closed up. */
   function targets(video, method, eligible, n) {
     const options = Object.assign({}, DEFAULTS[method], video.options);
     const weights = eligible.map((frame) => video.weights[frame]);
     let picks;
     if (method === "auto") {
-      const cuts = Array.from(video.cuts, (cut) => eligible.filter((frame) => frame < cut).length)
+      const cuts = Array.from(video.cuts, (cut) => countBelow(eligible, cut))
         .filter((cut) => cut > 0 && cut < eligible.length);
       picks = auto(weights, n, options.threshold, options.mixing, options.power, cuts);
     } else if (method === "uniform") {

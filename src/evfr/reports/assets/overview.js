@@ -126,7 +126,7 @@ const evfrOverview = (() => {
         el("td", { class: "num", "data-label": "chosen" }, chosen, " ", share),
         el("td", { class: "bars", "data-label": "dynamicity" },
           el("span", { class: "bar" }, bar, mark), el("span", { class: "bar-value", text: video.is_static ? "static" : number(value) })),
-        el("td", { class: "why" }, video.method ? el("b", { class: "chip", text: video.method }) : null, " ", el("span", { text: video.method_reason })));
+        el("td", { class: "why" }, strategies(video).flatMap((name) => [el("b", { class: "chip", text: name }), " "]), el("span", { text: video.method_reason })));
       updates.push({
         row, button,
         draw: () => video.n_frames && evfrCharts.small(spark, item, signal),
@@ -182,6 +182,10 @@ const evfrOverview = (() => {
           el("thead", {}, el("tr", {}, head.map((text, i) => el("th", { scope: "col", class: i === 2 || i === 3 ? "num" : "", text })))),
           el("tbody", {}, rows))));
   }
+
+  /* What served the video: the methods of its shots, or the one asked for. */
+  const strategies = (video) =>
+    video.method ? Array.from(new Set(video.segments.length ? video.segments.map((part) => part.method) : [video.method])) : [];
 
   const valueOf = (values, name) => (name in values ? values[name] : Object.values(values)[0]);
 

@@ -53,8 +53,8 @@ const evfrTables = (() => {
       return el("tr", {},
         el("td", {}, el("span", { class: "status " + (problem.code.startsWith("E_") ? "failed" : "partial"), text: problem.code })),
         el("td", {}, place === undefined ? problem.source : el("button", { type: "button", class: "row-name", text: problem.source, onclick: open })),
-        el("td", { class: "num", text: problem.frame_index === null ? "\u2013" : count(problem.frame_index) }),
-        el("td", { class: "num", text: count(problem.count) }),
+        el("td", { class: "num", "data-label": "first frame", text: problem.frame_index === null ? "\u2013" : count(problem.frame_index) }),
+        el("td", { class: "num", "data-label": "count", text: count(problem.count) }),
         el("td", { text: problem.message }));
     });
     return el("section", { class: "problems", "aria-label": "Problems" },
