@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from evfr._core.store import StoreKey
     from evfr.distributed import Outcome
+    from evfr.reports import PackedThumbnails
     from evfr.video import VideoSource
 
 __all__ = ["ExtractJob", "extract_videos"]
@@ -42,6 +43,8 @@ class ExtractJob:
         JPEG quality, 1 to 100.
     thumbnails : (M,) int64
         Frames to return as small pictures.
+    thumbnail_bytes : int
+        What those may take, packed.
     """
 
     source: VideoSource
@@ -52,6 +55,7 @@ class ExtractJob:
     folder: Path | None
     quality: int
     thumbnails: NDArray[np.int64]
+    thumbnail_bytes: int
 
 
 def extract_videos(
@@ -62,7 +66,7 @@ def extract_videos(
     memory_limit_mb: int | None,
     timeout_seconds: float | None,
 ) -> list[Outcome]:
-    """Extract from every video; each outcome's value is an (M, h, w, 3) uint8 stack of small pictures.
+    """Extract from every video; each outcome's value is its `PackedThumbnails`, or None.
 
     Parameters
     ----------
@@ -90,10 +94,11 @@ def extract_videos(
     )
 
 
-def _extract_one(job: ExtractJob, heartbeat: Callable[[int, int | None], None]) -> NDArray[np.uint8]:
+def _extract_one(job: ExtractJob, heartbeat: Callable[[int, int | None], None]) -> PackedThumbnails | None:
     import numpy as np
 
     from evfr._core.store import Store
+    from evfr.reports import Thumbnails, pack_thumbnails
     from evfr.verbs._measure import read_frames
     from evfr.video import extract_frames, write_frame
 
@@ -111,8 +116,10 @@ def _extract_one(job: ExtractJob, heartbeat: Callable[[int, int | None], None]) 
             pictures.append(_shrink(frame.image, pictures[0].shape[:2] if pictures else None))
         heartbeat(done + 1, len(wanted))
     if not pictures:
-        return np.zeros((0, 1, 1, 3), np.uint8)
-    return np.stack(pictures)
+        return None
+    # Packed here, where the video is: many videos' pictures would fill the parent's memory.
+    small_ones = Thumbnails(job.thumbnails, np.stack(pictures))
+    return pack_thumbnails(small_ones, job.indices, budget_bytes=job.thumbnail_bytes)
 
 
 def _shrink(image: NDArray[np.uint8], canvas: tuple[int, int] | None) -> NDArray[np.uint8]:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from evfr.reports import SelectionReport, StrideRow, Thumbnails, VideoReport
+    from evfr.reports import PackedThumbnails, SelectionReport, StrideRow, VideoReport
     from evfr.verbs._choose import Chosen
     from evfr.verbs._measure import Measured
     from evfr.verbs._request import Request
@@ -24,7 +24,7 @@ def build_report(
     manifest: Mapping[str, Any],
     measured: Sequence[Measured],
     chosen: Sequence[Chosen],
-    thumbnails: Mapping[str, Thumbnails],
+    thumbnails: Mapping[str, PackedThumbnails],
     files: Mapping[str, tuple[str, ...]],
     *,
     strides: Sequence[StrideRow] = (),
@@ -42,7 +42,7 @@ def build_report(
         All inputs.
     chosen : sequence of Chosen
         The usable ones.
-    thumbnails : mapping of str to Thumbnails
+    thumbnails : mapping of str to PackedThumbnails
         Small pictures by video id.
     files : mapping of str to tuple of str
         Addresses of the full-size frames relative to the page, by video id.
@@ -92,7 +92,7 @@ def _video(
     video: Measured,
     entry: Chosen | None,
     request: Request,
-    thumbnails: Mapping[str, Thumbnails],
+    thumbnails: Mapping[str, PackedThumbnails],
     files: Mapping[str, tuple[str, ...]],
 ) -> VideoReport:
     import numpy as np

@@ -206,16 +206,17 @@ def write_frames(
     Returns
     -------
     tuple of (dict, dict, list)
-        Names by video, `Thumbnails` by video, problems.
+        Names by video, `PackedThumbnails` by video, problems.
     """
     import numpy as np
 
-    from evfr.reports import Thumbnails
+    from evfr.reports import thumbnail_budgets
     from evfr.verbs._frames import ExtractJob, extract_videos
     from evfr.video import frame_file_name
 
     work = []
-    for video in measured:
+    budgets = thumbnail_budgets([0 if video.table is None else len(video.table) for video in measured])
+    for video, room in zip(measured, budgets, strict=True):
         name = video.source.video_id
         if video.table is None or video.frames_key is None or name not in rows:
             continue
@@ -225,7 +226,7 @@ def write_frames(
         )
         small = thumbnails.get(name, np.zeros(0, np.int64))
         work.append(
-            ExtractJob(video.source, store, video.frames_key, rows[name], names, folder, quality, small)
+            ExtractJob(video.source, store, video.frames_key, rows[name], names, folder, quality, small, room)
         )
     outcomes = extract_videos(
         work, executor=executor, jobs=jobs, memory_limit_mb=memory_limit_mb, timeout_seconds=timeout_seconds
@@ -238,6 +239,6 @@ def write_frames(
             problems.append(outcome.problem)
             continue
         files[job.source.video_id] = job.names if folder is not None else ()
-        if len(job.thumbnails):
-            pictures[job.source.video_id] = Thumbnails(job.thumbnails, outcome.value)
+        if outcome.value is not None:
+            pictures[job.source.video_id] = outcome.value
     return files, pictures, problems
