@@ -11,7 +11,7 @@ from pathlib import Path
 
 from torture import surgery
 from torture.case import Case, Maker, Workshop, copy, data, encoded, failed, ok, partial, transform
-from torture.coding import gif_bomb, h264_bomb, remux, silence, two_streams
+from torture.coding import encode, gif_bomb, h264_bomb, remux, silence, two_streams
 from torture.pictures import image, image_bytes
 
 __all__ = ["CASES"]
@@ -118,6 +118,13 @@ def external_reference(w: Workshop, path: Path) -> None:
     raw = surgery.insert(raw, "moov/trak/mdia/minf/dinf/dref", stop - start, bytes(len(entry) - (stop - start - 8)))
     raw = surgery.patch(raw, start + 8, entry)
     path.write_bytes(surgery.make_hole(raw, 0.0, len(raw)))
+
+
+def wide_avi(w: Workshop, path: Path) -> None:
+    """Write raw pictures of 8 x 8 whose header claims 15000 x 15000."""
+    encode(path, "rawvideo", count=3, size=(8, 8), pix_fmt="bgr24", bf=None)
+    raw = path.read_bytes()
+    path.write_bytes(surgery.patch(raw, raw.index(b"strf") + 12, struct.pack("<ii", 15_000, 15_000)))
 
 
 def beside(name: str, base: str, text: str) -> Maker:
@@ -257,6 +264,9 @@ LIES = (
 SEALED = (
     failed("encrypted.mp4", encoded(H, container_options={"encryption_scheme": "cenc-aes-ctr", "encryption_key": "76a6c65c5ea762046bd749a2e632ccbb", "encryption_kid": "a7e61c373e219033c21091fa607bf3b8"}), "E_ENCRYPTED"),
     failed("bomb_16k.264", data(h264_bomb(16384, 16384)), "E_TOO_LARGE E_NO_FRAMES"),
+    # FFmpeg itself refuses 16384 x 16384 before it tells the size; what is smaller we refuse, by the pixel limit.
+    failed("bomb_16k_x_12k.264", data(h264_bomb(16384, 12288)), "E_TOO_LARGE"),
+    failed("bomb_15k.avi", wide_avi, "E_TOO_LARGE E_NO_FRAMES"),
     failed("bomb_16k_x_16k.gif", data(gif_bomb(65535, 65535)), "E_TOO_LARGE E_NO_FRAMES E_CONTAINER"),
     failed("bomb_32k.y4m", data(b"YUV4MPEG2 W32768 H32768 F25:1 C420jpeg\nFRAME\n" + bytes(1000)), "E_TOO_LARGE E_CONTAINER"),
     failed("bomb_65k.mjpeg", transform("mjpeg.mkv", lambda raw: image_bytes(0).replace(struct.pack(">HH", 54, 96), struct.pack(">HH", 65500, 65500), 1) * 3), "E_TOO_LARGE E_NO_FRAMES"),
