@@ -368,3 +368,14 @@ def test_golden_cases_of_the_samplers(page: Any) -> None:
     )
     for number, (got, one) in enumerate(zip(found, drawn, strict=True)):
         assert got == one["expected"], (number, one["method"])
+
+
+@pytest.mark.parametrize(("units", "wanted"), [(0.75, [0]), (0.25, [1]), (-0.25, [1])])
+def test_grid_is_rounded_to_the_nearest(page: Any, units: float, wanted: list[int]) -> None:
+    """Put the first cumulative probability a fraction of a grid unit beside the point, where rounding decides."""
+    share = (0.5 + units / 2**24 - 0.0005) / 0.999
+    weights = [share, 1.0 - share]
+    assert (
+        sample("systematic", weights, 1, options={"mixing": 0.999, "power": 1.0}).indices.tolist() == wanted
+    )
+    assert page.evaluate("(w) => evfrSampling.systematic(w, 1, 0.999, 1, 2 ** 23)", weights) == wanted
