@@ -250,6 +250,18 @@ def _counts(
             f"minimum, gaps and included frames need at least {int(minimum.sum())} frames (most: {most}), "
             f"but the budget is {total}; raise it or loosen them"
         )
+    if int(maximum.sum()) < total:
+        names_of_limits = ("min_gap", "min_gap_seconds", "per_video_max", "min_sharpness", "max_clipped")
+        limits = [
+            f"{name}={getattr(request, name)}"
+            for name in names_of_limits
+            if getattr(request, name) is not None
+        ]
+        limits += [name for name in ("exclude", "labeled") if getattr(request, name)]
+        raise ConstraintError(
+            f"{', '.join(limits) or 'the usable frames'} allow at most {int(maximum.sum())} frames in all, "
+            f"but the budget is {total}; lower it{' or loosen them' if limits else ''}"
+        )
     counts = allocate(total, size, activity, rule=request.allocation, minimum=minimum, maximum=maximum)
     return counts, minimum, maximum
 

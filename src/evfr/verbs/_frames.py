@@ -99,7 +99,7 @@ def _extract_one(job: ExtractJob, heartbeat: Callable[[int, int | None], None]) 
 
     from evfr._core.store import Store
     from evfr.reports import Thumbnails, pack_thumbnails
-    from evfr.verbs._measure import read_frames
+    from evfr.verbs._stored import read_frames
     from evfr.video import extract_frames, write_frame
 
     table, _, _ = read_frames(Store(job.store), job.frames)

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import numpy as np
-    import pyarrow as pa
     from numpy.typing import NDArray
 
     from evfr._core.store import Store, StoreKey
@@ -183,6 +181,7 @@ def measure_video(job: MeasureJob, heartbeat: Callable[[int, int | None], None])
     """
     from evfr._core.store import Store
     from evfr.signals import score_frames
+    from evfr.verbs._stored import write_frames, write_signal
     from evfr.video import content_hash, open_video
 
     store = Store(job.store)
@@ -208,10 +207,9 @@ def measure_video(job: MeasureJob, heartbeat: Callable[[int, int | None], None])
         )
         table, info, problems = reader.table(), reader.info, reader.problems
     if not has_frames:
-        _write_frames(store, frames_key, table, info.to_dict(), problems, scored)
+        write_frames(store, frames_key, table, info.to_dict(), problems, scored)
     for name, key in missing.items():
-        recorded = {**parameters[name], "working_width": scored.working_widths[name]}
-        _write_signal(store, key, _place(scored.values[name], scored, table), recorded)
+        write_signal(store, key, name, table, scored, parameters[name])
     return Stored(digest, frames_key, signal_keys, False)
 
 
@@ -294,70 +292,14 @@ def _frame_parameters(damaged: str) -> dict[str, Any]:
     return {"damaged": damaged, "frames_schema": FRAMES_SCHEMA}
 
 
-def _place(values: NDArray[np.float64], scored: Any, table: FrameTable) -> NDArray[np.float64]:
-    import numpy as np
-
-    placed = np.full(len(table), np.nan)
-    placed[scored.frame_index] = values
-    if len(scored.frame_index) and scored.frame_index[-1] != len(table) - 1:
-        # The last decoded frame has a successor that did not decode: its 0.0 would pass for "nothing moves".
-        placed[scored.frame_index[-1]] = np.nan
-    return placed
-
-
-def _write_frames(
-    store: Store,
-    key: Any,
-    table: FrameTable,
-    info: dict[str, Any],
-    problems: Sequence[Problem],
-    scored: Any,
-) -> None:
-    import pyarrow as pa
-
-    from evfr._core.selection import pts_column
-
-    # The same bytes under two names share one entry: nothing of the path goes in.
-    info = {name: value for name, value in info.items() if name not in ("path", "problems")}
-    columns = pa.table(
-        {
-            "frame_index": pa.array(range(len(table)), pa.int64()),
-            "pts": pts_column(table.pts),
-            "time_seconds": table.time_seconds,
-            "picture_type": pa.array([value.decode("ascii") for value in table.picture_type.tolist()]),
-            "is_iframe": table.is_iframe,
-            "luma_hash": table.luma_hash,
-            "is_suspect": table.is_suspect,
-            "is_decoded": table.is_decoded,
-            "content": _place(scored.content, scored, table),
-            "sharpness": _place(scored.sharpness, scored, table),
-            "clipped": _place(scored.clipped, scored, table),
-        }
-    )
-    metadata = {
-        "time_base": [table.time_base.numerator, table.time_base.denominator],
-        "is_time_estimated": table.is_time_estimated,
-        "width": table.width,
-        "height": table.height,
-        "info": info,
-        "problems": [problem.to_dict() for problem in problems],
-    }
-    store.write(key, columns, metadata)
-
-
-def _write_signal(store: Store, key: Any, values: NDArray[np.float64], parameters: Mapping[str, Any]) -> None:
-    import pyarrow as pa
-
-    columns = pa.table({"frame_index": pa.array(range(len(values)), pa.int64()), "dissimilarity": values})
-    store.write(key, columns, {"signal": dict(parameters)})
-
-
 def _collect(job: MeasureJob, outcome: Outcome) -> Measured:
     from evfr._core.store import Store
     from evfr._core.types import Problem
 
     if outcome.problem is not None:
         return failed(job.source, outcome.problem)
+    from evfr.verbs._stored import read_frames
+
     stored: Stored = outcome.value
     store = Store(job.store)
     table, metadata, columns = read_frames(store, stored.frames)
@@ -382,41 +324,3 @@ def _collect(job: MeasureJob, outcome: Outcome) -> Measured:
         columns["sharpness"].to_numpy(),
         columns["clipped"].to_numpy(),
     )
-
-
-def read_frames(store: Store, key: StoreKey) -> tuple[FrameTable, dict[str, Any], pa.Table]:
-    """Read a video's frame table back from the store.
-
-    Parameters
-    ----------
-    store : Store
-        Where it is.
-    key : StoreKey
-        Of the stage ``frames``.
-
-    Returns
-    -------
-    tuple of (FrameTable, dict, pyarrow.Table)
-        The frames, the entry's metadata, and all columns.
-    """
-    import numpy as np
-    import pyarrow.compute as pc
-
-    from evfr._core.types import PTS_NONE, FrameTable
-
-    entry = store.read_entry(key)
-    columns, metadata = entry.table, entry.metadata
-    table = FrameTable(
-        pts=pc.fill_null(columns["pts"], PTS_NONE).to_numpy(),
-        time_base=Fraction(*metadata["time_base"]),
-        time_seconds=columns["time_seconds"].to_numpy(),
-        picture_type=np.array(columns["picture_type"].to_pylist(), dtype="S1"),
-        is_iframe=columns["is_iframe"].to_numpy(),
-        luma_hash=columns["luma_hash"].to_numpy(),
-        is_suspect=columns["is_suspect"].to_numpy(),
-        is_decoded=columns["is_decoded"].to_numpy(),
-        is_time_estimated=metadata["is_time_estimated"],
-        width=metadata["width"],
-        height=metadata["height"],
-    )
-    return table, metadata, columns

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from evfr._core.selection import Selection
     from evfr.reports import StrideRow
+    from evfr.verbs._finish import Run
     from evfr.verbs._measure import Measured
     from evfr.verbs._request import Request
-    from evfr.verbs.select import Run
 
 __all__ = ["read_labels", "reduce_by_strides"]
 
@@ -52,7 +52,7 @@ def reduce_by_strides(
     Selection
         That of the smallest stride, with all of them in ``reduced``.
     """
-    from evfr.verbs.select import finish
+    from evfr.verbs._finish import finish
 
     counts = None if labels is None else read_labels(labels, [video.source.video_id for video in measured])
     reduced = []

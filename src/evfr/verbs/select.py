@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from evfr._core.selection import Selection
-    from evfr.reports import StrideRow
-    from evfr.verbs._choose import Chosen
+    from evfr.verbs._finish import Run
     from evfr.verbs._measure import Measured
     from evfr.verbs._request import Request
     from evfr.video import VideoSource
 
-__all__ = ["Run", "finish", "select"]
+__all__ = ["select"]
 
 
 def select(
@@ -174,6 +172,7 @@ def select(
     >>> chosen.indices[:3]  # doctest: +SKIP
     array([ 2,  7, 12])
     """
+    from evfr.verbs._finish import Run, finish
     from evfr.verbs._measure import default_store
     from evfr.verbs._request import Request, frame_names
 
@@ -235,31 +234,6 @@ def select(
     return finish(measured, shown, request, run)
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
-    """Say where a run writes and how it executes; nothing here changes which frames are taken."""
-
-    out: Path | None
-    store: Path
-    has_frames: bool
-    has_report: bool
-    executor: str
-    jobs: int | None
-    memory_limit_mb: int | None
-    timeout_seconds: float | None
-
-    @property
-    def execution(self) -> dict[str, Any]:
-        """Keywords for the functions that run over videos."""
-        return {
-            "store": self.store,
-            "executor": self.executor,
-            "jobs": self.jobs,
-            "memory_limit_mb": self.memory_limit_mb,
-            "timeout_seconds": self.timeout_seconds,
-        }
-
-
 def _check(request: Request, strides: Sequence[int], labels: Path | None) -> None:
     from inspect import signature
 
@@ -317,6 +291,7 @@ def _measure(sources: Sequence[VideoSource], request: Request, run: Run) -> list
 
 def _repeat(path: Path, run: Run) -> Selection:
     from evfr.errors import SelectionFileError
+    from evfr.verbs._finish import finish
     from evfr.verbs._manifest import request_from_manifest
     from evfr.verbs.extract import check_unchanged
 
@@ -340,118 +315,3 @@ def _dry_run(sources: Sequence[VideoSource], shown: Sequence[str], request: Requ
     manifest = build_manifest(shown, request, unread, (), ())
     manifest["plan"] = plan(sources, request, _signals(request), run.store, run.jobs)
     return Selection(SELECTION_SCHEMA.empty_table(), manifest)
-
-
-def finish(
-    measured: Sequence[Measured],
-    shown: Sequence[str],
-    request: Request,
-    run: Run,
-    strides: Sequence[StrideRow] = (),
-) -> Selection:
-    """Choose, extract and write one selection.
-
-    Parameters
-    ----------
-    measured : sequence of Measured
-        All inputs.
-    shown : sequence of str
-        The inputs as the user wrote them.
-    request : Request
-        What was asked for.
-    run : Run
-        Where to write.
-    strides : sequence of StrideRow
-        Reduced datasets, for the report.
-
-    Returns
-    -------
-    Selection
-        As written.
-    """
-    from evfr._core.selection import Selection
-    from evfr.verbs._choose import choose
-    from evfr.verbs._manifest import build_manifest, build_table
-    from evfr.verbs.score import summarise
-
-    scores = [summarise(video) for video in measured]
-    chosen = choose(measured, scores, request)
-    problems = [problem for video in measured for problem in video.problems]
-    table = build_table(chosen)
-    if run.out is None:
-        return Selection(table, build_manifest(shown, request, measured, chosen, problems))
-    files, pictures, missed = _write_images(measured, chosen, request, run)
-    manifest = build_manifest(shown, request, measured, chosen, [*problems, *missed])
-    selection = Selection(table, manifest, run.out)
-    if not strides:
-        selection.save(run.out)
-    if run.has_report:
-        from evfr._core.atomic import atomic_write_bytes
-        from evfr.reports import render_report
-        from evfr.verbs._report import build_report
-
-        addresses = {name: tuple(f"frames/{file}" for file in own) for name, own in files.items()}
-        report = build_report(
-            request,
-            manifest,
-            measured,
-            chosen,
-            pictures,
-            addresses,
-            strides=strides,
-            command=request.command(shown, [row.stride for row in strides]),
-        )
-        atomic_write_bytes(run.out / "report.html", render_report(report).encode("utf-8"))
-    return selection
-
-
-def _write_images(
-    measured: Sequence[Measured], chosen: Sequence[Chosen], request: Request, run: Run
-) -> tuple[dict[str, tuple[str, ...]], dict[str, Any], list[Any]]:
-    from evfr.reports import thumbnail_frames
-    from evfr.verbs.extract import write_frames
-
-    assert run.out is not None
-    rows = {entry.measured.source.video_id: entry.sample.indices for entry in chosen}
-    small = {}
-    if run.has_report:
-        for entry in chosen:
-            table = entry.measured.table
-            assert table is not None
-            wanted = thumbnail_frames(entry.sample.indices, len(table), n_strip=48, n_selected=400)
-            small[entry.measured.source.video_id] = wanted[table.is_selectable[wanted]]
-    if not run.has_frames and not small:
-        return {}, {}, []
-    folder = run.out / "frames" if run.has_frames else None
-    files, pictures, problems = write_frames(
-        measured,
-        rows,
-        folder=folder,
-        image_format=request.image_format,
-        quality=request.quality,
-        thumbnails=small,
-        **run.execution,
-    )
-    if folder is not None:
-        _drop_stale(run.out, folder, {name for own in files.values() for name in own})
-    return files if folder is not None else {}, pictures, problems
-
-
-def _drop_stale(out: Path, folder: Path, fresh: set[str]) -> None:
-    """Remove the images that the selection written here before had and this one has not."""
-    from evfr._core.selection import Selection
-    from evfr.errors import SelectionFileError
-    from evfr.video import frame_file_name
-
-    try:
-        before = Selection.load(out)
-    except SelectionFileError:
-        return
-    suffix = str(before.manifest["parameters"].get("image_format", "jpg"))
-    columns = (before.table[name].to_pylist() for name in ("video_id", "frame_index", "pts"))
-    from evfr._core.types import PTS_NONE
-
-    for video_id, index, pts in zip(*columns, strict=True):
-        name = frame_file_name(video_id, index, PTS_NONE if pts is None else pts, suffix)
-        if name not in fresh:
-            (folder / name).unlink(missing_ok=True)
