@@ -154,7 +154,7 @@ def test_external_data_reference_of_mov_opens_nothing(tmp_path: Path, clip: Path
     data = clip.read_bytes()
     name = str(target).encode()
     # An alias record as FFmpeg reads it: with enable_drefs set, av.open decodes 6 frames of the target from this.
-    alias = bytes(4) + struct.pack(">HHH", 150, 2, 0) + b"\1/" + bytes(38) + b"\6target" + bytes(73)
+    alias = bytes(4) + struct.pack(">HHH", 150, 2, 0) + b"\1X" + bytes(38) + b"\6target" + bytes(73)
     alias += struct.pack(">hh", 1, 1) + bytes(16)
     alias += struct.pack(">hh", 2, len(name)) + name + bytes(len(name) % 2) + struct.pack(">hh", -1, 0)
     entry = struct.pack(">I4sI", 12 + len(alias), b"alis", 0) + alias
