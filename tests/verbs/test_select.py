@@ -164,6 +164,14 @@ def test_what_cannot_hold_is_named(select: Select, clips: Path) -> None:
         select([one, clips / "two.mkv"], n=2, include=[3])
     with pytest.raises(ConstraintError, match="61"):
         select(one, n=61)
+    with pytest.raises(
+        ConstraintError, match="min_gap=30 allow at most 2 frames in all, but the budget is 5"
+    ):
+        select(one, n=5, min_gap=30)
+    with pytest.raises(
+        ConstraintError, match="per_video_max=2 allow at most 4 frames in all, but the budget is 5"
+    ):
+        select([one, clips / "two.mkv"], n=5, per_video_max=2)
 
 
 def test_one_bad_video_leaves_the_others(select: Select, clips: Path, tmp_path: Path) -> None:
