@@ -120,6 +120,7 @@ def test_help_fits_80_columns_and_shows_markup_as_it_is(run: Run) -> None:
     assert "  PATHS  What to pick from." in out
     assert "More options:" in out
     assert "--thumbnails / --no-thumbnails" in out
+    assert run("fail", "-h")[1].startswith("Usage: evfr fail [OPTIONS] KIND\n")
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,10 @@ COMMON = "Common options"
 class GroupedCommand(TyperCommand):
     """Show options in the groups that their ``rich_help_panel`` names, as plain text."""
 
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """Write a required argument as its bare name."""
+        return [piece.replace("{", "").replace("}", "") for piece in super().collect_usage_pieces(ctx)]
+
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write one section per group, in order of first appearance."""
         groups: dict[str, list[tuple[str, str]]] = {}
@@ -42,6 +46,10 @@ class GroupedCommand(TyperCommand):
                 if parameter.param_type_name == "argument":
                     record = (parameter.metavar or record[0], record[1])
                 groups.setdefault(title or default, []).append(record)
+        if "Options" not in groups and "More options" in groups:
+            groups = {
+                "Options" if title == "More options" else title: records for title, records in groups.items()
+            }
         for title, records in sorted(groups.items(), key=lambda item: item[0] == COMMON):
             with formatter.section(title):
                 formatter.write_dl(records)
