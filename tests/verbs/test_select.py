@@ -92,6 +92,14 @@ def test_a_second_run_reads_instead_of_decoding(
     assert select(clips / "one.mp4", n=5).table.equals(first.table)
 
 
+def test_a_damaged_store_entry_is_measured_again(clips: Path, tmp_path: Path) -> None:
+    first = evfr.select(clips / "two.mkv", n=3, store=tmp_path, executor="serial")
+    for path in tmp_path.rglob("*.parquet"):
+        path.write_bytes(path.read_bytes()[:-30])
+    again = evfr.select(clips / "two.mkv", n=3, store=tmp_path, executor="serial")
+    assert again.table.equals(first.table)
+
+
 @pytest.mark.parametrize("method", ["uniform", "random", "adaptive", "systematic", "auto"])
 def test_every_method_takes_the_budget_over_several_videos(select: Select, clips: Path, method: str) -> None:
     chosen = select([clips / "one.mp4", clips / "two.mkv"], n=16, method=method, seed=3)

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
     from evfr._core.store import Store, StoreKey
     from evfr._core.types import FrameTable, Problem
-    from evfr.distributed import Outcome
     from evfr.video import VideoSource
 
 __all__ = [
@@ -151,17 +150,24 @@ def measure(
     Store(store)
     embedding = _resolved(embedding)
     work = [MeasureJob(source, store, tuple(signals), profile, embedding, damaged, 1) for source in sources]
+    found: dict[int, Stored | Problem] = {}
+    for row, job in enumerate(work):
+        if (stored := _in_store(job)) is not None:
+            found[row] = stored
+    todo = [row for row in range(len(work)) if row not in found]
     outcomes = run_videos(
         measure_video,
-        work,
-        [source.video_id for source in sources],
+        [work[row] for row in todo],
+        [sources[row].video_id for row in todo],
         label="measuring",
         executor=executor,
         jobs=jobs,
         memory_limit_mb=memory_limit_mb,
         timeout_seconds=timeout_seconds,
     )
-    return [_collect(job, outcome) for job, outcome in zip(work, outcomes, strict=True)]
+    for row, outcome in zip(todo, outcomes, strict=True):
+        found[row] = outcome.value if outcome.problem is None else outcome.problem
+    return [_collect(job, found[row]) for row, job in enumerate(work)]
 
 
 def measure_video(job: MeasureJob, heartbeat: Callable[[int, int | None], None]) -> Stored:
@@ -185,11 +191,13 @@ def measure_video(job: MeasureJob, heartbeat: Callable[[int, int | None], None])
     from evfr.video import content_hash, open_video
 
     store = Store(job.store)
-    digest = store.cached_hash(job.source.path, content_hash)
+    digest = store.cached_hash(
+        job.source.path, lambda path: content_hash(path, on_chunk=lambda: heartbeat(0, None))
+    )
     heartbeat(0, None)
     frames_key, signal_keys, parameters = keys_of(store, job, digest)
-    missing = {name: key for name, key in signal_keys.items() if not store.has(key)}
-    has_frames = store.has(frames_key)
+    missing = {name: key for name, key in signal_keys.items() if not _is_intact(store, key)}
+    has_frames = _is_intact(store, frames_key)
     if has_frames and not missing:
         return Stored(digest, frames_key, signal_keys, True)
     _, made = signal_setup(job)
@@ -211,6 +219,37 @@ def measure_video(job: MeasureJob, heartbeat: Callable[[int, int | None], None])
     for name, key in missing.items():
         write_signal(store, key, name, table, scored, parameters[name])
     return Stored(digest, frames_key, signal_keys, False)
+
+
+def _in_store(job: MeasureJob) -> Stored | None:
+    """Return where everything asked for is, if the store has it and the file is known not to have changed."""
+    from evfr._core.store import Store
+
+    def unknown(path: Path) -> str:
+        raise LookupError(path)
+
+    store = Store(job.store)
+    try:
+        digest = store.cached_hash(job.source.path, unknown)
+    except LookupError:
+        return None
+    frames_key, signal_keys, _ = keys_of(store, job, digest)
+    if not all(_is_intact(store, key) for key in (frames_key, *signal_keys.values())):
+        return None
+    return Stored(digest, frames_key, signal_keys, True)
+
+
+def _is_intact(store: Store, key: StoreKey) -> bool:
+    """Whether the store has this entry and it reads well; a damaged one is measured again and replaced."""
+    from evfr.errors import StoreError
+
+    if not store.has(key):
+        return False
+    try:
+        store.read_entry(key)
+    except StoreError:
+        return False
+    return True
 
 
 def failed(source: VideoSource, problem: Problem) -> Measured:
@@ -292,15 +331,14 @@ def _frame_parameters(damaged: str) -> dict[str, Any]:
     return {"damaged": damaged, "frames_schema": FRAMES_SCHEMA}
 
 
-def _collect(job: MeasureJob, outcome: Outcome) -> Measured:
+def _collect(job: MeasureJob, stored: Stored | Problem) -> Measured:
     from evfr._core.store import Store
     from evfr._core.types import Problem
 
-    if outcome.problem is not None:
-        return failed(job.source, outcome.problem)
+    if isinstance(stored, Problem):
+        return failed(job.source, stored)
     from evfr.verbs._stored import read_frames
 
-    stored: Stored = outcome.value
     store = Store(job.store)
     table, metadata, columns = read_frames(store, stored.frames)
     entries = {name: store.read_entry(key) for name, key in stored.signals.items()}

@@ -36,7 +36,7 @@ __all__ = [
     "video_streams",
 ]
 
-DEFAULT_MAX_PIXELS = 16384 * 8192
+DEFAULT_MAX_PIXELS = 8192 * 8192
 """Pictures of more pixels than this are refused before memory is taken for them."""
 
 FORMATS = (

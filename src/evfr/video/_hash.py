@@ -18,6 +18,8 @@ from evfr.video._container import fail, open_descriptor
 from evfr.video._natural import image_names
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
 __all__ = ["content_hash", "plane_hash"]
@@ -126,13 +128,15 @@ def plane_hash(plane: NDArray[np.uint8]) -> int:
     return int(_xxh64(words, tail, total))
 
 
-def content_hash(path: str | os.PathLike[str]) -> str:
+def content_hash(path: str | os.PathLike[str], *, on_chunk: Callable[[], None] | None = None) -> str:
     """Hash the bytes of a video file, or the names and bytes of a folder of images in natural order.
 
     Parameters
     ----------
     path : str or path-like
         A regular file (of any kind) or a folder of images.
+    on_chunk : callable, optional
+        Called without arguments after every few MiB, so that a slow disk shows that it is alive.
 
     Returns
     -------
@@ -146,7 +150,7 @@ def content_hash(path: str | os.PathLike[str]) -> str:
     """
     digest = hashlib.blake2b(digest_size=16)
     if not os.path.isdir(path):  # noqa: PTH112 (a path of undecodable bytes stays as it is)
-        _update(digest, path)
+        _update(digest, path, on_chunk)
         return digest.hexdigest()
     names = image_names(path)
     if not names:
@@ -158,7 +162,7 @@ def content_hash(path: str | os.PathLike[str]) -> str:
         digest.update(len(data).to_bytes(8, "little") + data)
         inner = hashlib.blake2b(digest_size=16)
         try:
-            _update(inner, os.path.join(path, name))  # noqa: PTH118
+            _update(inner, os.path.join(path, name), on_chunk)  # noqa: PTH118
         except VideoError as error:
             # An image that cannot be read is part of what the folder is: the video is used without it.
             inner.update(b"\0" + str(error.problem.code).encode())
@@ -166,12 +170,16 @@ def content_hash(path: str | os.PathLike[str]) -> str:
     return digest.hexdigest()
 
 
-def _update(digest: hashlib.blake2b, path: str | os.PathLike[str]) -> None:
+def _update(
+    digest: hashlib.blake2b, path: str | os.PathLike[str], on_chunk: Callable[[], None] | None
+) -> None:
     descriptor = open_descriptor(path)
     try:
         with open(descriptor, "rb", buffering=0, closefd=True) as file:  # noqa: PTH123 (a descriptor)
             while chunk := file.read(_CHUNK):
                 digest.update(chunk)
+                if on_chunk is not None:
+                    on_chunk()
     except OSError as error:
         raise fail(
             ProblemCode.E_UNREADABLE, f"cannot be read: {error.strerror}; check the disk", path

@@ -237,7 +237,7 @@ def _bay_painter(rng: Generator, detail: float, size: tuple[int, int]) -> Callab
 
     def paint(time: float) -> NDArray[Any]:
         t = time - 58
-        camera = _Camera(400 + 3.0 * t, 188 - 6 * _ease(t, 4, 40), 1.12 + 0.004 * t, *size)
+        camera = _Camera(400 + 0.6 * t, 188 - 2 * _ease(t, 4, 40), 1.12 + 0.001 * t, *size)
         picture = _paint_layer(camera, water, None)
         shore = int(camera.height / 2 + (scenery.HORIZON + 2 - camera.y) * camera.scale)
         if 0 <= shore < camera.height:
