@@ -11,16 +11,9 @@ page: a field with a default in ``_values.py``, its line in ``_encode.py`` (both
 
 from evfr.reports._figures import write_figures
 from evfr.reports._page import read_report, render_report
+from evfr.reports._pictures import PackedThumbnails, Sheet, Thumbnails
 from evfr.reports._thumbnails import pack_thumbnails, thumbnail_budgets, thumbnail_frames
-from evfr.reports._values import (
-    PackedThumbnails,
-    Segment,
-    SelectionReport,
-    Sheet,
-    StrideRow,
-    Thumbnails,
-    VideoReport,
-)
+from evfr.reports._values import Segment, SelectionReport, StrideRow, VideoReport
 
 __all__ = [
     "PackedThumbnails",

@@ -11,7 +11,8 @@ import numpy as np
 
 from evfr._core.rng import generator
 from evfr._core.types import Problem
-from evfr.reports._values import PackedThumbnails, Segment, SelectionReport, Sheet, StrideRow, VideoReport
+from evfr.reports._pictures import PackedThumbnails, Sheet
+from evfr.reports._values import Segment, SelectionReport, StrideRow, VideoReport
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,6 +27,7 @@ __all__ = [
     "encode_sheets",
     "encode_video",
     "plain",
+    "runs",
 ]
 
 SCHEMA = "evfr-report-1"
@@ -74,8 +76,8 @@ def encode_video(video: VideoReport) -> dict[str, Any]:
         "n_frames": video.n_frames,
         "time_seconds": _pack(video.time_seconds, "<f8"),
         "curves": {name: _pack(curve, "<f4") for name, curve in video.curves.items()},
-        "suspect": _runs(video.is_suspect),
-        "selectable": _runs(video.is_selectable),
+        "suspect": runs(video.is_suspect),
+        "selectable": runs(video.is_selectable),
         "cuts": _pack(video.cuts, "<i4"),
         "selected": _pack(video.selected, "<i4"),
         "rank": _pack(video.rank, "<i4"),
@@ -253,15 +255,15 @@ def _unpack(data: Mapping[str, str], dtype: Any) -> NDArray[Any]:
     return raw.astype(dtype)
 
 
-def _runs(flags: NDArray[np.bool_]) -> list[list[int]]:
+def runs(flags: NDArray[np.bool_]) -> list[list[int]]:
     """Return [start, stop) of every run of True."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8)))
     return [[int(start), int(stop)] for start, stop in edges.reshape(-1, 2)]
 
 
-def _from_runs(runs: Sequence[Sequence[int]], n_frames: int) -> NDArray[np.bool_]:
+def _from_runs(spans: Sequence[Sequence[int]], n_frames: int) -> NDArray[np.bool_]:
     flags = np.zeros(n_frames, dtype=np.bool_)
-    for start, stop in runs:
+    for start, stop in spans:
         flags[start:stop] = True
     return flags
 

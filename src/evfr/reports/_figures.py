@@ -12,6 +12,7 @@ import numpy as np
 
 from evfr._core.atomic import atomic_write_bytes
 from evfr._core.lazy import require
+from evfr.reports._encode import runs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -125,7 +126,7 @@ def _draw_video(axes: Any, video: VideoReport, signal: str) -> None:
     axes.plot(times, heights, "o", color=VERMILLION, markersize=2.2, label="selected", zorder=3)
     for cut in video.cuts:
         axes.axvline(video.time_seconds[cut], color="black", linewidth=0.6, linestyle=(0, (4, 3)), alpha=0.6)
-    for start, stop in _runs(video.is_suspect):
+    for start, stop in runs(video.is_suspect):
         left, right = video.time_seconds[start], video.time_seconds[stop - 1]
         axes.axvspan(left, right, facecolor="none", edgecolor=PURPLE, hatch="////", linewidth=0)
     axes.set_title(f"{_visible(video.video_id)}: {len(video.selected)} of {video.n_frames} frames")
@@ -221,11 +222,6 @@ def _pages(name: str, videos: list[VideoReport], size: int) -> Iterator[tuple[st
     pages = [videos[start : start + size] for start in range(0, len(videos), size)]
     for place, page in enumerate(pages):
         yield (name if len(pages) == 1 else f"{name}-{place + 1}"), page
-
-
-def _runs(flags: Any) -> list[tuple[int, int]]:
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8)))
-    return [(int(start), int(stop)) for start, stop in edges.reshape(-1, 2)]
 
 
 def _visible(text: str, most: int = 60) -> str:

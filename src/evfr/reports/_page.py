@@ -19,8 +19,9 @@ from evfr.reports._encode import (
     encode_sheets,
     encode_video,
 )
+from evfr.reports._pictures import PackedThumbnails, Thumbnails
 from evfr.reports._thumbnails import pack_thumbnails, thumbnail_budgets
-from evfr.reports._values import PackedThumbnails, SelectionReport, Thumbnails, VideoReport
+from evfr.reports._values import SelectionReport, VideoReport
 
 if TYPE_CHECKING:
     from pathlib import Path

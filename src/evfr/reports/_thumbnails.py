@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from evfr.reports._values import PackedThumbnails, Sheet, Thumbnails
+from evfr.reports._pictures import PackedThumbnails, Sheet, Thumbnails
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

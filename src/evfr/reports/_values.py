@@ -8,22 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from evfr.reports._checks import check_array, check_increasing, check_range
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
     from evfr._core.types import Problem
+    from evfr.reports._pictures import PackedThumbnails, Thumbnails
 
-__all__ = [
-    "PackedThumbnails",
-    "Segment",
-    "SelectionReport",
-    "Sheet",
-    "StrideRow",
-    "Thumbnails",
-    "VideoReport",
-]
+__all__ = ["Segment", "SelectionReport", "StrideRow", "VideoReport"]
 
 STATUSES = ("ok", "partial", "failed")
 
@@ -56,84 +51,6 @@ class Segment:
     def __post_init__(self) -> None:
         if not 0 <= self.start <= self.stop:
             raise ValueError(f"a segment needs 0 <= start <= stop, got {self.start} and {self.stop}")
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Thumbnails:
-    """Hold small pictures of some frames of one video.
-
-    Attributes
-    ----------
-    frame_index : (M,) int64
-        Strictly increasing frame indices: selected frames, dropped neighbours and a coarse strip.
-    images : (M, h, w, 3) uint8
-        RGB pictures, all of one size; 256 px wide is plenty.
-    """
-
-    frame_index: NDArray[np.int64]
-    images: NDArray[np.uint8]
-
-    def __post_init__(self) -> None:
-        m = len(self.frame_index)
-        _check_array("frame_index", self.frame_index, (m,), np.int64)
-        _check_increasing("frame_index", self.frame_index)
-        if self.images.ndim != 4 or self.images.dtype != np.uint8 or self.images.shape[::3] != (m, 3):
-            raise ValueError(
-                f"images must be ({m}, h, w, 3) uint8, got {self.images.shape} {self.images.dtype}; "
-                "resize every thumbnail to one size"
-            )
-
-    def __repr__(self) -> str:
-        return f"Thumbnails({len(self.frame_index)} of {self.images.shape[2]}x{self.images.shape[1]})"
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Sheet:
-    """Hold a grid of equally large thumbnails as one JPEG.
-
-    Attributes
-    ----------
-    frame_index : (K,) int64
-        The frame of each cell, row by row.
-    columns : int
-        Cells per row.
-    cell_width, cell_height : int
-        Grid step in px.
-    width, height : int
-        Size of the picture at the top left of each cell, in px.
-    jpeg : bytes
-        The sheet.
-    """
-
-    frame_index: NDArray[np.int64]
-    columns: int
-    cell_width: int
-    cell_height: int
-    width: int
-    height: int
-    jpeg: bytes
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class PackedThumbnails:
-    """Hold thumbnails as JPEG sheets, small enough to keep for many videos; see `pack_thumbnails`.
-
-    Attributes
-    ----------
-    sheets : tuple of Sheet
-        Sheets of selected frames first (larger cells), then of the others.
-    """
-
-    sheets: tuple[Sheet, ...]
-
-    @property
-    def n_bytes(self) -> int:
-        """Bytes of all sheets together."""
-        return sum(len(sheet.jpeg) for sheet in self.sheets)
-
-    def __repr__(self) -> str:
-        n = sum(len(sheet.frame_index) for sheet in self.sheets)
-        return f"PackedThumbnails({n} frames in {len(self.sheets)} sheets, {self.n_bytes} bytes)"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -244,23 +161,23 @@ class VideoReport:
         if self.status not in STATUSES:
             raise ValueError(f"status must be one of {', '.join(STATUSES)}, got {self.status!r}")
         count, chosen = len(self.time_seconds), len(self.selected)
-        _check_array("time_seconds", self.time_seconds, (count,), np.float64)
+        check_array("time_seconds", self.time_seconds, (count,), np.float64)
         for name, curve in self.curves.items():
-            _check_array(f"curves[{name!r}]", curve, (count,), np.float64)
-        _check_array("is_suspect", self.is_suspect, (count,), np.bool_)
-        _check_array("is_selectable", self.is_selectable, (count,), np.bool_)
-        _check_array("weights", self.weights, (count,), np.float64)
-        _check_array("pts", self.pts, (count,), np.int64)
-        _check_array("cuts", self.cuts, (len(self.cuts),), np.int64)
-        _check_array("selected", self.selected, (chosen,), np.int64)
-        _check_array("rank", self.rank, (chosen,), np.int64)
-        _check_array("inclusion", self.inclusion, (chosen,), np.float64)
+            check_array(f"curves[{name!r}]", curve, (count,), np.float64)
+        check_array("is_suspect", self.is_suspect, (count,), np.bool_)
+        check_array("is_selectable", self.is_selectable, (count,), np.bool_)
+        check_array("weights", self.weights, (count,), np.float64)
+        check_array("pts", self.pts, (count,), np.int64)
+        check_array("cuts", self.cuts, (len(self.cuts),), np.int64)
+        check_array("selected", self.selected, (chosen,), np.int64)
+        check_array("rank", self.rank, (chosen,), np.int64)
+        check_array("inclusion", self.inclusion, (chosen,), np.float64)
         if self.order is not None:
-            _check_array("order", self.order, (len(self.order),), np.int64)
-            _check_range("order", self.order, count)
+            check_array("order", self.order, (len(self.order),), np.int64)
+            check_range("order", self.order, count)
         for name, indices in (("cuts", self.cuts), ("selected", self.selected)):
-            _check_increasing(name, indices)
-            _check_range(name, indices, count)
+            check_increasing(name, indices)
+            check_range(name, indices, count)
         if len(self.reasons) != chosen:
             raise ValueError(
                 f"reasons must have one text per selected frame, got {len(self.reasons)} for {chosen}"
@@ -385,23 +302,3 @@ class SelectionReport:
 
     def __repr__(self) -> str:
         return f"SelectionReport({self.n_selected} of {self.n_frames} frames, {len(self.videos)} videos)"
-
-
-def _check_array(name: str, array: NDArray[Any], shape: tuple[int, ...], dtype: Any) -> None:
-    if array.shape != shape or array.dtype != dtype:
-        raise ValueError(f"{name} must be {shape} {np.dtype(dtype)}, got {array.shape} {array.dtype}")
-
-
-def _check_increasing(name: str, indices: NDArray[np.int64]) -> None:
-    if len(indices) > 1 and not bool(np.all(indices[1:] > indices[:-1])):
-        raise ValueError(f"{name} must increase strictly, got {_head(indices)}")
-
-
-def _check_range(name: str, indices: NDArray[np.int64], count: int) -> None:
-    if len(indices) and (int(indices.min()) < 0 or int(indices.max()) >= count):
-        raise ValueError(f"{name} must be frame indices in [0, {count}), got {_head(indices)}")
-
-
-def _head(values: NDArray[np.int64] | Sequence[int]) -> str:
-    shown = ", ".join(str(int(value)) for value in values[:8])
-    return f"[{shown}{', ...' if len(values) > 8 else ''}]"
