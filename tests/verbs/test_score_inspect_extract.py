@@ -38,6 +38,26 @@ def test_bad_videos_are_listed_not_raised(clips: Path, store: Path) -> None:
         evfr.score(clips, signals=["sound"])  # type: ignore[list-item]
 
 
+def test_still_video_and_unmeasured_frames_are_said(tmp_path: Path, store: Path) -> None:
+    still = np.full((64, 96), 90, np.uint8)
+    (tmp_path / "still").mkdir()
+    (tmp_path / "hole").mkdir()
+    for i in range(6):
+        cv2.imwrite(str(tmp_path / "still" / f"{i}.png"), still)
+        cv2.imwrite(
+            str(tmp_path / "hole" / f"{i}.png"), np.roll(still + 10 * (np.arange(96) % 9 > 3), i, axis=1)
+        )
+    (tmp_path / "hole" / "3.png").write_bytes(b"no picture")
+    paths = [tmp_path / "still", tmp_path / "hole"]
+    result = evfr.score(paths, signals=["difference"], out=store, executor="serial")
+    codes = {(problem.source, str(problem.code), problem.count) for problem in result.problems}
+    assert ("still", "W_STATIC", 1) in codes
+    assert ("hole", "W_SIGNAL", 2) in codes
+    chosen = evfr.select(paths, n=4, method="uniform", signal="difference", store=store, executor="serial")
+    assert {"W_STATIC", "W_SIGNAL"} <= {str(problem.code) for problem in chosen.problems}
+    assert 3 not in chosen.for_video("hole").indices
+
+
 def test_inspect_counts_what_decodes(clips: Path) -> None:
     result = evfr.inspect(clips, executor="serial")
     assert result.failed_count == 1

@@ -72,11 +72,12 @@ def finish(
     from evfr._core.selection import Selection
     from evfr.verbs._choose import choose
     from evfr.verbs._manifest import build_manifest, build_table
-    from evfr.verbs.score import summarise
+    from evfr.verbs.score import signal_problems, summarise
 
     scores = [summarise(video) for video in measured]
     chosen = choose(measured, scores, request)
     problems = [problem for video in measured for problem in video.problems]
+    problems += [problem for score in scores for problem in signal_problems(score)]
     table = build_table(chosen)
     if run.out is None:
         return Selection(table, build_manifest(shown, request, measured, chosen, problems))

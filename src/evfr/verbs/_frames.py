@@ -98,6 +98,8 @@ def _extract_one(job: ExtractJob, heartbeat: Callable[[int, int | None], None]) 
     import numpy as np
 
     from evfr._core.store import Store
+    from evfr._core.types import Problem
+    from evfr.errors import ExtractionError, ProblemCode, VideoError
     from evfr.reports import Thumbnails, pack_thumbnails
     from evfr.verbs._stored import read_frames
     from evfr.video import extract_frames, write_frame
@@ -109,12 +111,15 @@ def _extract_one(job: ExtractJob, heartbeat: Callable[[int, int | None], None]) 
     pictures: list[NDArray[np.uint8]] = []
     if job.folder is not None:
         job.folder.mkdir(parents=True, exist_ok=True)
-    for done, frame in enumerate(extract_frames(job.source.path, wanted.tolist(), table)):
-        if job.folder is not None and frame.frame_index in names:
-            write_frame(frame, job.folder / names[frame.frame_index], quality=job.quality)
-        if frame.frame_index in small:
-            pictures.append(_shrink(frame.image, pictures[0].shape[:2] if pictures else None))
-        heartbeat(done + 1, len(wanted))
+    try:
+        for done, frame in enumerate(extract_frames(job.source.path, wanted.tolist(), table)):
+            if job.folder is not None and frame.frame_index in names:
+                write_frame(frame, job.folder / names[frame.frame_index], quality=job.quality)
+            if frame.frame_index in small:
+                pictures.append(_shrink(frame.image, pictures[0].shape[:2] if pictures else None))
+            heartbeat(done + 1, len(wanted))
+    except ExtractionError as error:
+        raise VideoError(Problem(ProblemCode.E_EXTRACT, str(error), job.source.video_id)) from error
     if not pictures:
         return None
     # Packed here, where the video is: many videos' pictures would fill the parent's memory.

@@ -201,7 +201,9 @@ def score(
         timeout_seconds=timeout_seconds,
     )
     videos = tuple(summarise(video) for video in measured)
-    return ScoreResult(videos, tuple(p for video in measured for p in video.problems), root)
+    problems = [problem for video in measured for problem in video.problems]
+    problems += [problem for video in videos for problem in signal_problems(video)]
+    return ScoreResult(videos, tuple(problems), root)
 
 
 def summarise(measured: Measured) -> VideoScore:
@@ -242,6 +244,34 @@ def summarise(measured: Measured) -> VideoScore:
         parameters=measured.parameters,
         is_cached=measured.is_cached,
     )
+
+
+def signal_problems(score: VideoScore) -> list[Problem]:
+    """Say what is odd about a video's signals: nothing moves, or frames could not be measured.
+
+    Parameters
+    ----------
+    score : VideoScore
+        One video's measurements.
+
+    Returns
+    -------
+    list of Problem
+        ``W_STATIC`` and ``W_SIGNAL``, per signal; empty when all is well.
+    """
+    from evfr._core.types import Problem
+    from evfr.errors import ProblemCode
+
+    found = []
+    for name in score.fvi:
+        if score.is_static[name]:
+            text = f"nothing moves by signal {name}: all weights are equal; uniform sampling does the same"
+            found.append(Problem(ProblemCode.W_STATIC, text, score.video_id))
+        count = score.nan_count[name]
+        if count:
+            text = f"signal {name} could not be measured on {count} frames; their weight is 0"
+            found.append(Problem(ProblemCode.W_SIGNAL, text, score.video_id, None, count))
+    return found
 
 
 def _signal_names(signals: Sequence[str]) -> tuple[str, ...]:
