@@ -25,6 +25,7 @@ _RESTART_FRAMES = 1.0
 _SKIPPED_SHARE = 0.8
 # The estimate is coarse, so the better known sequential pass wins a near draw.
 _WORTH_SEEKING = 0.9
+_WORTH_COUNTING = 0.7
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +142,9 @@ def plan_segments(
         return ExtractionPlan("sequential", 0, 0, 0, 0.0, "nothing is wanted")
     passed = indices[-1] + 1
     whole = (Segment(-1, indices),)
-    if plan == "sequential":
-        reason = "a sequential pass was asked for"
+    if plan == "sequential" or (plan == "auto" and len(indices) == passed):
+        is_every = plan == "auto"
+        reason = "every frame is wanted" if is_every else "a sequential pass was asked for"
         return ExtractionPlan("sequential", len(indices), 0, passed, 1.0, reason, whole)
     frame_seconds = _frame_seconds(table)
     has_times = unique_pts(table)
@@ -166,7 +168,8 @@ def plan_segments(
     )
     colour = len(indices) * _COLOUR_SECONDS * table.width * table.height
     cost = (seconds + colour) / (passed * (frame_seconds + _PACKET_SECONDS) + colour)
-    is_worth = cost < _WORTH_SEEKING
+    # Where packets must be counted first, it may turn out that they cannot be.
+    is_worth = cost < (_WORTH_SEEKING if has_times else _WORTH_COUNTING)
     if plan == "auto" and not is_worth:
         reason = f"decoding less would save no time (estimated {cost:.2f} of a sequential pass)"
         return ExtractionPlan("sequential", len(indices), 0, passed, 1.0, reason, whole)

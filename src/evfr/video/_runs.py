@@ -110,13 +110,10 @@ class RunDecoder:
         self._can_jump = self._by_time
         self._index_of: dict[int | None, int] = {}
         self._place_of: dict[int, int] | None = None
+        self._stamps: list[int] = []
         self._open()
         try:
             self.can_skip = can_skip(self._stream)
-            self._stamps: list[int] = [] if self._by_time else table.pts.tolist()
-            if self._by_time:
-                decoded = np.flatnonzero(table.is_decoded)
-                self._index_of = dict(zip(table.pts[decoded].tolist(), decoded.tolist(), strict=True))
         except BaseException:
             self.close()
             raise
@@ -156,8 +153,11 @@ class RunDecoder:
         try:
             if not self._by_time and not self._is_countable:
                 raise Mismatch("frames cannot be counted where some are damaged or missing")
+            is_plain = is_careful and segment.start < 0 and self._is_countable
+            if self._by_time and not is_plain and not self._index_of:
+                self._index_of = self._times()
             first = self._advance(segment.start)
-            if is_careful and segment.start < 0 and self._is_countable:
+            if is_plain:
                 yield from self._run_plain(segment, first)
             elif self._by_time:
                 yield from self._run_by_time(segment, first, is_careful=is_careful)
@@ -273,6 +273,11 @@ class RunDecoder:
         self._packets = self._container.demux(self._stream)
         return True
 
+    def _times(self) -> dict[int | None, int]:
+        """Map the time stamp of every decoded frame to its index."""
+        decoded = np.flatnonzero(self._table.is_decoded)
+        return dict(zip(self._table.pts[decoded].tolist(), decoded.tolist(), strict=True))
+
     def _count_packets(self) -> dict[int, int]:
         """Map the place of every key packet to its frame, if packets and frames correspond one to one."""
         table = self._table
@@ -358,6 +363,8 @@ class RunDecoder:
         sieve = Sieve(self._table, segment)
         position = max(segment.start, 0) - 1
         has_begun = segment.start < 0
+        if not self._stamps:
+            self._stamps = self._table.pts.tolist()
         stamps = self._stamps
         packet: Packet[VideoStream] | None = first
         while True:

@@ -236,22 +236,31 @@ class FrameExtractor:
         self, decoder: RunDecoder, segments: tuple[Segment, ...], is_careful: bool
     ) -> Iterator[tuple[int, AvFrame]]:
         """Yield wanted pictures run by run; stop early, without an error, where the runs cannot be trusted."""
-        for segment in segments:
+        for number, segment in enumerate(segments):
             left = segment.wanted
             try:
                 for index, picture in decoder.frames(segment, is_careful=is_careful):
                     left = left[1:]
                     yield index, picture
+                continue
             except Mismatch:
                 if is_careful and segment.start < 0:
                     return
-                is_careful = True
-                earlier = int(np.searchsorted(self._keys, segment.start)) - 1
-                again = Segment(int(self._keys[earlier]) if earlier >= 0 else -1, left)
-                try:
-                    yield from decoder.frames(again, is_careful=True)
-                except Mismatch:
+            is_careful = True
+            earlier = int(np.searchsorted(self._keys, segment.start)) - 1
+            again = Segment(int(self._keys[earlier]) if earlier >= 0 else -1, left)
+            try:
+                for index, picture in decoder.frames(again, is_careful=True):
+                    left = left[1:]
+                    yield index, picture
+                continue
+            except Mismatch:
+                if again.start < 0:
                     return
+            rest = (*left, *(index for later in segments[number + 1 :] for index in later.wanted))
+            with suppress(Mismatch):
+                yield from decoder.frames(Segment(-1, rest), is_careful=True)
+            return
 
     def _from_pass(self, indices: tuple[int, ...]) -> Iterator[Frame]:
         """Yield wanted frames of one sequential pass, each compared with its row."""
