@@ -99,7 +99,7 @@ def test_signature_serves_the_command_line(name):
     for parameter in parameters[2:]:
         assert parameter.kind is parameter.KEYWORD_ONLY
         assert parameter.default is not parameter.empty
-        assert f"    {parameter.name} : " in SAMPLERS[name].__doc__
+        assert f"\n{parameter.name} : " in str(inspect.getdoc(SAMPLERS[name]))
 
 
 @EVERY
