@@ -1,4 +1,4 @@
-"""From dissimilarities to weights: the frame variation index, dynamicity and activity."""
+"""From dissimilarities to weights: the Frame Variance Index, dynamicity and activity."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class FviResult:
     Attributes
     ----------
     weights : (N,) float64
-        Frame variation index: 0 or more, sums to 1 (empty for no frames).
+        Frame Variance Index: 0 or more, sums to 1 (empty for no frames).
     is_static : bool
         Nothing moves: the weights are uniform over the measured frames.
     nan_count : int
