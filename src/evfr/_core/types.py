@@ -60,7 +60,9 @@ class Problem:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Problem:
         """Build a problem from `to_dict`'s output."""
-        return cls(ProblemCode(data["code"]), data["message"], data["source"], data["frame_index"], data["count"])
+        return cls(
+            ProblemCode(data["code"]), data["message"], data["source"], data["frame_index"], data["count"]
+        )
 
 
 class FrameView(Protocol):
