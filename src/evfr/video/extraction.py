@@ -15,7 +15,7 @@ import numpy as np
 
 from evfr.errors import ExtractionError, VideoError
 from evfr.video._container import DEFAULT_MAX_PIXELS, printable
-from evfr.video._frames import Frame, orientation_of
+from evfr.video._frames import Frame, Orientation, orientation_of
 from evfr.video._images import ImageFrame, ImageReader
 from evfr.video._inputs import kind_of
 from evfr.video._luma import rgb_of
@@ -212,11 +212,14 @@ class FrameExtractor:
             yield from self._from_images(self._images, indices)
             return
         done = 0
+        turn = Orientation()
+        rotation: int | None = None
         if self._decoder is not None and indices:
             for index, picture in self._from_runs(self._decoder, *self._choice(indices, plan)):
                 done += 1
-                image = orientation_of(picture).apply(rgb_of(picture))
-                yield self._frame(index, image)
+                if picture.rotation != rotation:
+                    rotation, turn = picture.rotation, orientation_of(picture)
+                yield self._frame(index, turn.apply(rgb_of(picture)))
         if done < len(indices):
             yield from self._from_pass(indices[done:])
 
