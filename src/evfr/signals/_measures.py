@@ -123,7 +123,8 @@ def difference(a: NDArray[np.uint8], b: NDArray[np.uint8], *, width: int | None 
     Notes
     -----
     Nearly free after decoding and there for any codec; ranks frames much as `optical_flow_dissimilarity`
-    does (median Spearman .88 over 21 real clips, ``benchmarks/bench_faithfulness.py``), but follows changes of light too.
+    does (median Spearman .88 over 21 real clips, ``benchmarks/bench_faithfulness.py``), but follows changes of
+    light too.
     """
     _check_pair(a, b)
     return mean_difference(resize_to_width(a, width), resize_to_width(b, width))
