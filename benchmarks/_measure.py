@@ -8,6 +8,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping
+from fractions import Fraction
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,7 @@ def encode_720p(source: Path, target: Path) -> int:
         stream.options = {"crf": "20", "bf": "3", "preset": "medium"}
         for frame in reading.decode(video=0):
             scaled = frame.reformat(1280, 720, format="yuv420p")
-            scaled.pts = None
+            scaled.pts, scaled.time_base = count, Fraction(1, 25)
             scaled.pict_type = 0
             writing.mux(stream.encode(scaled))
             count += 1
