@@ -192,7 +192,7 @@ def select(
             raise ValueError("from_ brings its own inputs; give a manifest or paths, not both")
         return _repeat(Path(from_), run)
     if not inputs:
-        raise ValueError("give at least one video, folder, glob or list, or from_ with a manifest")
+        raise ValueError("give at least one video, folder, glob or list, or with --from (from_) a manifest")
     request = Request(
         n=n,
         ratio=ratio,
