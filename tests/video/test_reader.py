@@ -126,17 +126,9 @@ def test_rotated_clip_comes_upright(data_dir: Path, tmp_path: Path) -> None:
 # -- one identity on every path ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", SHORT)
-def test_threads_change_nothing(data_dir: Path, name: str) -> None:
-    plain, _, problems = scan(data_dir / name)
-    threaded, _, also = scan(data_dir / name, threads=3)
-    assert_same(plain, threaded)
-    assert problems == also
-
-
-def test_rgb_is_the_same_with_threads_and_with_vectors(data_dir: Path) -> None:
+def test_rgb_is_the_same_with_vectors(data_dir: Path) -> None:
     path = data_dir / "video/bikes_cuts.mp4"
-    runs = [open_video(path), open_video(path, threads=2), open_video(path, motion_vectors=True)]
+    runs = [open_video(path), open_video(path, motion_vectors=True)]
     for views in zip(*runs, strict=True):
         first = views[0].rgb()
         assert all(np.array_equal(first, view.rgb()) for view in views[1:])
@@ -298,14 +290,6 @@ def test_damaged_drop_keep_and_fail(broken: Path) -> None:
     assert caught.value.problem.frame_index == np.flatnonzero(dropped.is_suspect)[0]
 
 
-def test_damage_met_with_threads_is_read_without(broken: Path) -> None:
-    plain, threaded = scan(broken)[0], scan(broken, threads=4)[0]
-    assert_same(plain, threaded)
-    with open_video(broken, threads=4) as video:
-        indices = [frame.frame_index for frame in video]
-    assert indices == np.flatnonzero(plain.is_decoded).tolist()
-
-
 def test_frames_leaves_suspects_out_but_not_their_index(broken: Path) -> None:
     table = scan(broken)[0]
     given = list(frames(broken))
@@ -338,8 +322,6 @@ def test_audio_only(tmp_path: Path) -> None:
 def test_misuse_is_refused(clip: Path) -> None:
     with pytest.raises(ValueError, match='damaged must be "drop", "keep" or "fail", got \'maybe\''):
         open_video(clip, damaged="maybe")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="threads must be 1 or more, got 0"):
-        open_video(clip, threads=0)
     with open_video(clip) as video:
         with pytest.raises(RuntimeError, match="the table is known only after the pass"):
             video.table()

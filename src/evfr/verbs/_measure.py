@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -155,6 +156,10 @@ def measure(
         if (stored := _in_store(job)) is not None:
             found[row] = stored
     todo = [row for row in range(len(work)) if row not in found]
+    if executor != "serial" and todo:
+        # Cores that have no video of their own compare frames; the values are the same for any number.
+        threads = max(1, (jobs or os.cpu_count() or 1) // len(todo))
+        work = [replace(job, threads=threads) for job in work]
     outcomes = run_videos(
         measure_video,
         [work[row] for row in todo],
@@ -201,9 +206,7 @@ def measure_video(job: MeasureJob, heartbeat: Callable[[int, int | None], None])
     if has_frames and not missing:
         return Stored(digest, frames_key, signal_keys, True)
     _, made = signal_setup(job)
-    with open_video(
-        job.source.path, damaged=job.damaged, motion_vectors="motion" in missing, threads=job.threads
-    ) as reader:
+    with open_video(job.source.path, damaged=job.damaged, motion_vectors="motion" in missing) as reader:
         claimed = reader.info.claimed_frame_count
 
         def beat(done: int) -> None:

@@ -25,7 +25,7 @@ from evfr.video._container import (
 from evfr.video._facts import Outcome, final_facts, pass_problems
 from evfr.video._frames import Orientation, VideoFrame, orientation_of
 from evfr.video._info import VideoInfo
-from evfr.video._pass import Pass, ThreadedDamageError
+from evfr.video._pass import Pass
 from evfr.video._reader import VideoReader
 from evfr.video._table import TableBuilder
 from evfr.video._truncation import missing_bytes
@@ -51,14 +51,10 @@ class FileReader(VideoReader):
         damaged: DamagedPolicy = "drop",
         motion_vectors: bool = False,
         max_pixels: int = DEFAULT_MAX_PIXELS,
-        threads: int = 1,
     ) -> None:
         super().__init__(path, damaged=damaged)
-        if threads < 1:
-            raise ValueError(f"threads must be 1 or more, got {threads}")
         self._motion_vectors = motion_vectors
         self._max_pixels = max_pixels
-        self._threads = threads
         self._open()
         self._info = self._static_info()
 
@@ -70,7 +66,6 @@ class FileReader(VideoReader):
             self._stream = self._choose_stream()
             prepare_decoder(
                 self._stream,
-                threads=self._threads,
                 motion_vectors=self._motion_vectors,
                 max_pixels=self._max_pixels,
             )
@@ -162,26 +157,8 @@ class FileReader(VideoReader):
         start: int | None = None
         step = 1.0 / self._rate()
         base = float(self.time_base)
-        run = self._begin()
-        stream = run.frames()
-        skip = 0
-        while True:
-            try:
-                frame, pts, is_suspect = next(stream)
-            except StopIteration:
-                break
-            except ThreadedDamageError:
-                # Frames handed out so far were decoded before the damage: they stand, and are passed over.
-                self._container.close()
-                self._threads = 1
-                self._open()
-                run = self._begin()
-                stream = run.frames()
-                skip = len(table)
-                continue
-            if skip:
-                skip -= 1
-                continue
+        run = Pass(self._container, self._stream)
+        for frame, pts, is_suspect in run.frames():
             if is_suspect:
                 if self._policy == "fail":
                     raise self._damage_error(run, len(table))
@@ -234,9 +211,6 @@ class FileReader(VideoReader):
         self._finish(
             run, table, size or (self._info.width, self._info.height), (suspect_count, first_suspect)
         )
-
-    def _begin(self) -> Pass:
-        return Pass(self._container, self._stream, has_threads=self._threads > 1)
 
     def _rate(self) -> Fraction:
         """Return the frame rate that the container or codec states; used only where there are no time stamps."""

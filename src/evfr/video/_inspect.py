@@ -26,7 +26,6 @@ def inspect_video(
     path: str | Path,
     *,
     max_pixels: int = DEFAULT_MAX_PIXELS,
-    threads: int = 1,
     on_frame: Callable[[int], None] | None = None,
 ) -> VideoInfo:
     """Decode a video to its end and say what it is; nothing a header claims is believed.
@@ -37,8 +36,6 @@ def inspect_video(
         A video file, or a folder or zip of images.
     max_pixels : int
         Largest picture to accept, width times height.
-    threads : int
-        Decoder threads.
     on_frame : callable or None
         Called with the number of frames done after each.
 
@@ -52,7 +49,7 @@ def inspect_video(
     VideoError
         If the video cannot be used.
     """
-    with open_video(path, max_pixels=max_pixels, threads=threads) as video:
+    with open_video(path, max_pixels=max_pixels) as video:
         for frame in video:
             if on_frame is not None:
                 on_frame(frame.frame_index + 1)

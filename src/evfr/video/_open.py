@@ -27,7 +27,6 @@ def open_video(
     damaged: DamagedPolicy = "drop",
     motion_vectors: bool = False,
     max_pixels: int = DEFAULT_MAX_PIXELS,
-    threads: int = 1,
 ) -> VideoReader:
     """Open a video for one sequential pass.
 
@@ -43,9 +42,6 @@ def open_video(
         Export the codec's motion vectors with each frame.
     max_pixels : int
         Largest picture to accept, width times height.
-    threads : int
-        Decoder threads. One decoder without threads per core is faster for many files. When damage is found, the
-        pass goes on without threads.
 
     Returns
     -------
@@ -59,6 +55,11 @@ def open_video(
     ValueError
         If an option is out of range.
 
+    Notes
+    -----
+    The decoder runs without threads: with frame threads FFmpeg may hand out a corrupt frame before it is flagged,
+    and with slice threads it conceals some damage for good. Many files are read fastest by one process each.
+
     Examples
     --------
     >>> from evfr.video import open_video
@@ -70,9 +71,7 @@ def open_video(
     kind = kind_of(path)
     if kind != "file":
         return ImageReader(path, kind=kind, damaged=damaged, max_pixels=max_pixels)
-    return FileReader(
-        path, damaged=damaged, motion_vectors=motion_vectors, max_pixels=max_pixels, threads=threads
-    )
+    return FileReader(path, damaged=damaged, motion_vectors=motion_vectors, max_pixels=max_pixels)
 
 
 def frames(
@@ -80,13 +79,12 @@ def frames(
     *,
     damaged: DamagedPolicy = "drop",
     max_pixels: int = DEFAULT_MAX_PIXELS,
-    threads: int = 1,
 ) -> Iterator[Frame]:
     """Yield the sound frames of a video, in presentation order, as values that may be kept.
 
     Parameters
     ----------
-    path, damaged, max_pixels, threads : as in `open_video`
+    path, damaged, max_pixels : as in `open_video`
         With ``damaged="drop"`` suspect frames are left out (their index is not reused).
 
     Yields
@@ -99,7 +97,7 @@ def frames(
     VideoError
         If the video cannot be used.
     """
-    with open_video(path, damaged=damaged, max_pixels=max_pixels, threads=threads) as video:
+    with open_video(path, damaged=damaged, max_pixels=max_pixels) as video:
         for frame in video:
             if not frame.is_suspect:
                 yield Frame(frame.frame_index, frame.pts, video.time_base, frame.time_seconds, frame.rgb())
@@ -110,13 +108,12 @@ def scan(
     *,
     damaged: DamagedPolicy = "drop",
     max_pixels: int = DEFAULT_MAX_PIXELS,
-    threads: int = 1,
 ) -> tuple[FrameTable, VideoInfo, tuple[Problem, ...]]:
     """Decode a video once and return the identity of every frame; no pixels are kept.
 
     Parameters
     ----------
-    path, damaged, max_pixels, threads : as in `open_video`
+    path, damaged, max_pixels : as in `open_video`
         See there.
 
     Returns
@@ -133,7 +130,7 @@ def scan(
     VideoError
         If the video cannot be used.
     """
-    with open_video(path, damaged=damaged, max_pixels=max_pixels, threads=threads) as video:
+    with open_video(path, damaged=damaged, max_pixels=max_pixels) as video:
         for _ in video:
             pass
         return video.table(), video.info, video.problems

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame as AvFrame
     from av.video.stream import VideoStream
 
-__all__ = ["Pass", "Presented", "ThreadedDamageError"]
+__all__ = ["Pass", "Presented"]
 
 _HOLD_MOST = 17  # the deepest reordering of H.264, plus one
 _HOLD_WITHOUT_PTS = 3
@@ -35,10 +35,6 @@ _INTRA_CODECS = (
     "mjpeg prores dnxhd ffv1 huffyuv ffvhuff utvideo rawvideo png apng jpeg2000 jpegls dvvideo v210 magicyuv"
 )
 _INTRA_ONLY = frozenset(_INTRA_CODECS.split())
-
-
-class ThreadedDamageError(Exception):
-    """Damage in a pass with threads, whose frames are then not to be trusted: start again without threads."""
 
 
 class Presented(NamedTuple):
@@ -76,11 +72,10 @@ class Pass:
         Whether the first packet is encrypted.
     """
 
-    def __init__(self, container: InputContainer, stream: VideoStream, *, has_threads: bool) -> None:
+    def __init__(self, container: InputContainer, stream: VideoStream) -> None:
         self._container = container
         self._has_pts = has_time_stamps(container, stream)
         self._stream = stream
-        self._has_threads = has_threads
         self._is_intra_only = stream.codec_context.codec.canonical_name in _INTRA_ONLY
         self._lint = lint_for(stream)
         self._pending: dict[int, int | None] = {}
@@ -111,13 +106,7 @@ class Pass:
         return bool(self.error_count or self.corrupt_count)
 
     def frames(self) -> Iterator[Presented]:
-        """Yield frames and places in presentation order.
-
-        Raises
-        ------
-        ThreadedDamageError
-            At the first damage of a pass with threads.
-        """
+        """Yield frames and places in presentation order."""
         for packet in self._packets():
             order = self.packet_count
             self.packet_count += 1
@@ -185,8 +174,6 @@ class Pass:
             return
 
     def _hurt(self, order: int) -> None:
-        if self._has_threads:
-            raise ThreadedDamageError
         self._damage.add(order)
 
     # -- out -------------------------------------------------------------------------------------------------------

@@ -269,7 +269,7 @@ class FrameExtractor:
         """Yield wanted frames of one sequential pass, each compared with its row."""
         table, wanted = self._table, iter(indices)
         index = next(wanted)
-        with open_video(self._path, damaged="keep", threads=self._threads) as reader:
+        with open_video(self._path, damaged="keep") as reader:
             for frame in reader:
                 if frame.frame_index < index:
                     continue
