@@ -159,7 +159,8 @@ SPOILT = (
     partial("flip_264.264", (20, 61), flip("people.264", 20, 56), "W_PTS_MISSING", allow=NOISE, heavy=True),
     # The decoders of HEVC and VP9 see next to nothing of flipped bits: their arithmetic coding has no checks.
     partial("flip_hevc.mp4", (0, 40), flip("hevc.mp4", 5, 57), "", allow=NOISE, places=40, maybe=True),
-    partial("flip_hevc_many.mp4", (0, 40), flip("hevc.mp4", 50, 58), "", allow=NOISE, places=40, maybe=True),
+    # FFmpeg 8.1 decodes every packet of this one, a newer one drops two frames, which is reported as a gap.
+    partial("flip_hevc_many.mp4", (0, 40), flip("hevc.mp4", 50, 58), "", allow=NOISE, maybe=True),
     partial("flip_vp9.webm", (0, 40), flip("vp9.webm", 30, 59), "", allow=NOISE, maybe=True),
     partial("flip_av1.mp4", (0, 30), flip("av1.mp4", 10, 60), "", allow=NOISE, heavy=True, maybe=True),
     partial("flip_mpeg4.avi", (20, 40), flip("mpeg4.avi", 20, 61), "", allow=NOISE, heavy=True),
