@@ -80,6 +80,13 @@ def test_any_executor_and_number_of_workers_gives_the_same_bytes(clips: Path, tm
     assert all(other == first for other in others)
 
 
+def test_spare_cores_change_no_byte(clips: Path, tmp_path: Path) -> None:
+    for name, executor, jobs in (("a", "serial", None), ("b", "processes", 4)):
+        stored = tmp_path / f"store-{name}"
+        evfr.select(clips / "one.mp4", n=9, out=tmp_path / name, store=stored, executor=executor, jobs=jobs)
+    assert tree(tmp_path / "a") == tree(tmp_path / "b")
+
+
 def test_a_second_run_reads_instead_of_decoding(
     select: Select, clips: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -158,7 +158,8 @@ def measure(
     todo = [row for row in range(len(work)) if row not in found]
     if executor != "serial" and todo:
         # Cores that have no video of their own compare frames; the values are the same for any number.
-        threads = max(1, (jobs or os.cpu_count() or 1) // len(todo))
+        cores = (jobs or os.cpu_count() or 1) // len(todo)
+        threads = cores + 1 if cores > 1 else 1  # the decoding thread mostly waits for the comparing ones
         work = [replace(job, threads=threads) for job in work]
     outcomes = run_videos(
         measure_video,
