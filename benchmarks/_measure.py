@@ -42,7 +42,7 @@ def data_folder() -> Path:
     return folder
 
 
-def print_header(title: str, data: str) -> None:
+def print_header(title: str, data: str, *, of_turns: str = "median") -> None:
     """Pin to one thread, and print what is measured, on what, with which versions and which command."""
     pin_to_one_thread()
     packages = ("numpy", "opencv-contrib-python-headless", "av", "numba", "scikit-image")
@@ -51,7 +51,7 @@ def print_header(title: str, data: str) -> None:
     print(f"machine: {_processor()}, {os.cpu_count()} CPUs, Python {platform.python_version()}")
     print(f"versions: {', '.join(f'{name} {version(name)}' for name in packages)}")
     print(f"data: {data}")
-    print("CPU time (user + system), 1 thread, median of turns; compiling numba's kernels is left out\n")
+    print(f"CPU time (user + system), 1 thread, {of_turns} of turns; compiling numba's kernels is left out\n")
 
 
 def cpu_seconds(cases: Mapping[str, Callable[[], Any]], turns: int) -> dict[str, float]:

@@ -321,3 +321,5 @@ def test_no_input_and_two_kinds_of_input_are_refused(select: Select, clips: Path
         select()
     with pytest.raises(ValueError, match="brings its own inputs"):
         select(clips / "one.mp4", from_=clips / "selection.json")
+    with pytest.raises(ValueError, match="leave out n, seed, dry_run"):
+        select(from_=clips / "selection.json", n=5, seed=1, dry_run=True)

@@ -64,7 +64,7 @@ def cached_hash(folder: Path, path: Path, compute: Callable[[Path], str]) -> str
 def _identity(path: Path) -> tuple[str, int, int, int, int, int] | None:
     real = os.path.realpath(path)
     try:
-        found = os.stat(real)  # noqa: PTH116
+        found = os.stat(real)  # noqa: PTH116  (of a string)
     except OSError:
         return None
     if not stat.S_ISREG(found.st_mode):

@@ -43,7 +43,7 @@ class NullProgress:
         """Ignore the end."""
 
 
-_CURRENT: ContextVar[Progress] = ContextVar("evfr_progress", default=NullProgress())  # noqa: B039
+_CURRENT: ContextVar[Progress] = ContextVar("evfr_progress", default=NullProgress())  # noqa: B039  (it has no state)
 
 
 def current_progress() -> Progress:

@@ -27,7 +27,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the supervisor alone decides what Ctrl-C means
     os.set_inheritable(descriptor, False)
     tasks = os.fdopen(os.dup(0), "rb")
-    with open(os.devnull, "rb") as nothing:  # noqa: PTH123
+    with open(os.devnull, "rb") as nothing:  # noqa: PTH123  (starts without pathlib)
         os.dup2(nothing.fileno(), 0)
 
     def send(*message: Any) -> None:
@@ -78,7 +78,7 @@ def _die_with(parent: int) -> None:
 
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         # If memory runs out, the kernel shall take a worker, which is replaced, and not its supervisor.
-        with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:  # noqa: PTH123
+        with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:  # noqa: PTH123  (starts without pathlib)
             file.write("500")
     if os.getppid() != parent:
         os._exit(1)

@@ -187,12 +187,6 @@ def select(
         timeout_seconds=timeout_seconds,
     )
     inputs = [paths] if isinstance(paths, str | Path) else list(paths)
-    if from_ is not None:
-        if inputs:
-            raise ValueError("from_ brings its own inputs; give a manifest or paths, not both")
-        return _repeat(Path(from_), run)
-    if not inputs:
-        raise ValueError("give at least one video, folder, glob or list, or with --from (from_) a manifest")
     request = Request(
         n=n,
         ratio=ratio,
@@ -219,6 +213,11 @@ def select(
         image_format=image_format,
         quality=quality,
     )
+    if from_ is not None:
+        _refuse_choices(inputs, request, strides, labels, dry_run)
+        return _repeat(Path(from_), run)
+    if not inputs:
+        raise ValueError("give at least one video, folder, glob or list, or with --from (from_) a manifest")
     _check(request, strides, labels)
     from evfr.video import printable, resolve_inputs
 
@@ -232,6 +231,26 @@ def select(
 
         return reduce_by_strides(measured, shown, request, run, tuple(strides), labels)
     return finish(measured, shown, request, run)
+
+
+def _refuse_choices(
+    inputs: Sequence[str | Path],
+    request: Request,
+    strides: Sequence[int],
+    labels: Path | None,
+    dry_run: bool,
+) -> None:
+    """Refuse whatever a manifest decides itself: it would be ignored in silence."""
+    if inputs:
+        raise ValueError("from_ brings its own inputs; give a manifest or paths, not both")
+    asked = request.to_dict()
+    given = [name for name, value in type(request)().to_dict().items() if asked[name] != value]
+    more = {"strides": strides, "labels": labels, "dry_run": dry_run}
+    given += [name for name, value in more.items() if value]
+    if given:
+        raise ValueError(
+            f"from_ repeats what its manifest says; leave out {', '.join(given)}, or select from the videos again"
+        )
 
 
 def _check(request: Request, strides: Sequence[int], labels: Path | None) -> None:

@@ -141,7 +141,7 @@ def _expand_path(path: str) -> Iterator[tuple[str, SourceKind, str]]:
 def _walk(folder: str, seen: set[tuple[int, int]]) -> Iterator[tuple[str, SourceKind]]:
     """Yield videos and folders of images below a folder, each real folder once, so that links cannot loop."""
     try:
-        status = os.stat(folder)  # noqa: PTH116
+        status = os.stat(folder)  # noqa: PTH116  (undecodable names stay as they are)
         if (status.st_dev, status.st_ino) in seen:
             return
         seen.add((status.st_dev, status.st_ino))
