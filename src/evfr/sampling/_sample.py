@@ -77,7 +77,11 @@ class Sample:
     is_inclusion_approximate : bool
         Whether the probabilities are an approximation (successive sampling has no closed form).
     nan_count : int
-        Weights that were NaN (unmeasured) and counted as 0.
+        Weights that were NaN (unmeasured) and counted as 0, or embedding rows that cannot be used.
+    gains : (n,) float64 or None
+        What each chosen frame added when it was taken, in the method's own unit (farthest: the distance to the
+        nearest frame taken before; facility: the rise of the objective), by index; NaN where it has none. None
+        for methods without gains.
     """
 
     indices: NDArray[np.int64]
@@ -92,6 +96,7 @@ class Sample:
     probabilities: NDArray[np.float64] | None = None
     is_inclusion_approximate: bool = False
     nan_count: int = 0
+    gains: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         n = len(self.indices)
@@ -103,6 +108,8 @@ class Sample:
                     f"{name} must be ({n},) {np.dtype(dtype)}, got {array.shape} {array.dtype}; "
                     "return one entry per chosen frame"
                 )
+        if self.gains is not None and (self.gains.shape != (n,) or self.gains.dtype != np.float64):
+            raise ValueError(f"gains must be ({n},) float64, got {self.gains.shape} {self.gains.dtype}")
         if len(self.reasons) != n:
             raise ValueError(f"reasons must have {n} entries, one per chosen frame, got {len(self.reasons)}")
         if n and (self.indices[0] < 0 or np.any(np.diff(self.indices) <= 0)):
