@@ -63,7 +63,12 @@ class MethodFamily:
 
 
 METHODS = {
-    "select": MethodFamily("method", "method_options", "evfr.sampling:SAMPLERS", ("seed", "stride", "cuts"))
+    "select": MethodFamily(
+        "method",
+        "method_options",
+        "evfr.sampling:SAMPLERS",
+        ("weights", "embeddings", "n", "seed", "stride", "cuts", "times", "initial", "usable", "accept"),
+    )
 }
 
 EXIT_ERROR, EXIT_USAGE, EXIT_BAD_INPUTS, EXIT_INTERRUPTED = 1, 2, 3, 130
@@ -197,7 +202,7 @@ def read_method_options(family: MethodFamily, method: str) -> tuple[ParameterSpe
     tuple of ParameterSpec
         Without what the verb supplies.
     """
-    specs = read_signature(load(family.methods)[method], skip=("weights", "n", *family.supplied)).parameters
+    specs = read_signature(load(family.methods)[method], skip=family.supplied).parameters
     title = f"Options of --{family.parameter} {method}"
     return tuple(replace(spec, section=title) for spec in specs if not spec.is_argument)
 

@@ -1,4 +1,7 @@
-"""One suite over every sampler: what a user, a verb and the page may rely on."""
+"""One suite over every sampler on weights: what a user, a verb and the page may rely on.
+
+Samplers on embeddings have a suite of their own, test_embedding_samplers.py; the first parameter tells which.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evfr.errors import ConstraintError
-from evfr.sampling import SAMPLERS, Sample
+from evfr.sampling import SAMPLERS as ALL_SAMPLERS
+from evfr.sampling import Sample, takes_embeddings
 
+SAMPLERS = {name: sampler for name, sampler in ALL_SAMPLERS.items() if not takes_embeddings(sampler)}
 EVERY = pytest.mark.parametrize("name", sorted(SAMPLERS))
 NESTED = [name for name, sampler in SAMPLERS.items() if sampler(np.ones(3), 1).order is not None]
 

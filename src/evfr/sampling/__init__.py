@@ -1,8 +1,9 @@
-"""Choose frames: an array of weights and a number in, strictly increasing frame indices out.
+"""Choose frames: an array and a number in, strictly increasing frame indices out.
 
-Samplers never see a video. The contract is one call, ``sampler(weights, n, *, seed=0, <own options>) -> Sample``:
-``weights`` is (N,) float64, 0 or more (NaN is counted and weighs nothing), ``n`` between 0 and N, and the result has
-exactly n indices, the probability that the design includes each, and a rank and a reason for each.
+Samplers never see a video. The contract is one call, ``sampler(array, n, *, seed=0, <own options>) -> Sample``. The
+name of the first parameter says what the array is: ``weights`` (N,) float64, 0 or more (NaN is counted and weighs
+nothing), or ``embeddings`` (N, D) (rows with NaN are counted and never chosen). ``n`` is between 0 and N, and the
+result has exactly n indices, the probability that the design includes each, and a rank and a reason for each.
 
 `sample` runs any of them on one video under `Constraints`, exactly; `allocate` splits a budget over videos or shots.
 
@@ -21,7 +22,7 @@ from evfr.sampling._classes import ClassCheck, class_check
 from evfr.sampling._constraints import Constraints, feasible_range
 from evfr.sampling._quality import quality_mask
 from evfr.sampling._random import random
-from evfr.sampling._sample import Sample, Sampler, Segment
+from evfr.sampling._sample import Sample, Sampler, Segment, takes_embeddings
 from evfr.sampling._select import sample
 from evfr.sampling._systematic import systematic
 from evfr.sampling._uniform import uniform
@@ -48,6 +49,7 @@ __all__ = [
     "sample",
     "successive_inclusion",
     "systematic",
+    "takes_embeddings",
     "uniform",
 ]
 

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import inspect
 import operator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from evfr.errors import ConstraintError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Sample", "Sampler", "Segment", "check_budget", "check_weights", "spread_rank"]
+__all__ = [
+    "Sample",
+    "Sampler",
+    "Segment",
+    "check_budget",
+    "check_weights",
+    "spread_rank",
+    "takes_embeddings",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +143,28 @@ class Sampler(Protocol):
 
     def __call__(self, weights: NDArray[np.float64], n: int, *, seed: int = 0) -> Sample:
         """Return n frames of ``len(weights)``; the same arguments give the same bytes."""
+
+
+def takes_embeddings(sampler: Callable[..., Any]) -> bool:
+    """Say whether a sampler works on embeddings (N, D) instead of weights (N,).
+
+    Parameters
+    ----------
+    sampler : callable
+        One of `SAMPLERS`, or your own.
+
+    Returns
+    -------
+    bool
+        Whether its first parameter is called ``embeddings``.
+
+    Examples
+    --------
+    >>> from evfr.sampling import SAMPLERS
+    >>> takes_embeddings(SAMPLERS["uniform"])
+    False
+    """
+    return next(iter(inspect.signature(sampler).parameters), "") == "embeddings"
 
 
 def check_weights(weights: ArrayLike) -> tuple[NDArray[np.float64], int]:
