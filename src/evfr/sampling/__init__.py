@@ -19,7 +19,8 @@ from evfr.sampling._adaptive import adaptive, successive_inclusion
 from evfr.sampling._allocate import STRIDES, allocate, budget
 from evfr.sampling._auto import auto
 from evfr.sampling._classes import ClassCheck, class_check
-from evfr.sampling._constraints import Constraints, feasible_range
+from evfr.sampling._constraints import Constraints
+from evfr.sampling._feasible import feasible_range
 from evfr.sampling._quality import quality_mask
 from evfr.sampling._random import random
 from evfr.sampling._sample import Sample, Sampler, Segment, takes_embeddings

@@ -1,11 +1,10 @@
-"""Constraints on one video's sample, and how many frames they allow."""
+"""Constraints on one video's sample, and what they mean for its frames."""
 
 from __future__ import annotations
 
-import itertools
 import operator
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -14,7 +13,7 @@ from evfr.errors import ConstraintError
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Constraints", "Prepared", "check_range", "feasible_range", "prepare"]
+__all__ = ["GAPS", "Constraints", "Prepared", "prepare"]
 
 GAPS = ("min_gap", "max_gap", "min_gap_seconds", "max_gap_seconds")
 
@@ -47,6 +46,9 @@ class Constraints:
         of frames still to be labelled), but count as selected for the gaps.
     selectable : (N,) bool or None
         False for frames that may not be chosen (damaged, too dark); None allows all.
+    cells : tuple of int
+        First frames of stretches of time, 0 among them, each of which must hold a chosen or labelled frame: floors
+        per scene, or a share of the budget spread over time. Empty is none.
     """
 
     min_gap: int | None = None
@@ -57,6 +59,7 @@ class Constraints:
     exclude: tuple[int, ...] = ()
     labeled: tuple[int, ...] = ()
     selectable: NDArray[np.bool_] | None = None
+    cells: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("min_gap", "max_gap"):
@@ -71,11 +74,13 @@ class Constraints:
                 if not 0.0 < seconds <= 1e9:
                     raise ValueError(f"{name} must be above 0 and at most 1e9 seconds, got {seconds}")
                 object.__setattr__(self, name, float(seconds))
-        for name in ("include", "exclude", "labeled"):
+        for name in ("include", "exclude", "labeled", "cells"):
             frames = tuple(sorted({operator.index(i) for i in getattr(self, name)}))
             if frames and frames[0] < 0:
                 raise ValueError(f"{name} must hold frame indices of 0 or more, got {frames[0]}")
             object.__setattr__(self, name, frames)
+        if self.cells and self.cells[0] != 0:
+            raise ValueError(f"cells must begin with frame 0, got {self.cells[0]}")
         if self.selectable is not None:
             mask = np.asarray(self.selectable)
             if mask.ndim != 1 or mask.dtype != np.bool_:
@@ -89,6 +94,8 @@ class Constraints:
             for name in ("include", "exclude", "labeled")
             if getattr(self, name)
         ]
+        if self.cells:
+            parts.append(f"{len(self.cells)} cells")
         if self.selectable is not None:
             parts.append(f"{int(self.selectable.sum())} of {len(self.selectable)} selectable")
         return f"Constraints({', '.join(parts)})"
@@ -101,6 +108,7 @@ class Constraints:
             or self.max_gap is not None
             or self.min_gap_seconds is not None
             or self.max_gap_seconds is not None
+            or bool(self.cells)
         )
 
     @property
@@ -170,17 +178,29 @@ def _windows(
             most = round(constraints.max_gap_seconds * 1e9) + TOLERANCE_NS
             farthest = np.minimum(farthest, np.searchsorted(ns, ns + most, side="right") - 1)
     end = n_frames + 1
+    cells = np.array([*constraints.cells, n_frames, n_frames], dtype=np.int64)
     first_step = np.empty(n_frames + 2, dtype=np.int64)
     last_step = np.empty(n_frames + 2, dtype=np.int64)
     first_step[1:-1] = np.minimum(nearest + 1, end)
     last_step[1:-1] = np.where(farthest >= n_frames - 1, end, farthest + 1)
     first_step[0], first_step[-1] = 1, end + 1
     last_step[0] = last_step[1] if n_frames else end
+    if constraints.cells and n_frames:
+        # No step may pass over a whole cell: that is the same as a frame in each of them.
+        last_step[1:-1] = np.minimum(last_step[1:-1], _after_next(cells, index, n_frames) + 1)
+        last_step[0] = min(last_step[0], cells[1])  # node of the first cell's last frame
     last_step[-1] = end + 1
     node = np.arange(n_frames + 2, dtype=np.int64)
     first_from = np.searchsorted(last_step, node, side="left").astype(np.int64)
     last_from = np.searchsorted(first_step, node, side="right").astype(np.int64) - 1
     return first_step, last_step, first_from, last_from
+
+
+def _after_next(cells: NDArray[np.int64], index: NDArray[np.int64], n_frames: int) -> NDArray[np.int64]:
+    """Return for every frame the last frame of the cell after its own, or the end from the last cell."""
+    own = np.searchsorted(cells[:-2], index, side="right") - 1
+    after: NDArray[np.int64] = np.where(own == len(cells) - 3, n_frames, cells[own + 2] - 1)
+    return after
 
 
 def prepare(n_frames: int, constraints: Constraints, times: ArrayLike | None = None) -> Prepared:
@@ -208,6 +228,10 @@ def prepare(n_frames: int, constraints: Constraints, times: ArrayLike | None = N
         If a frame to include does not exist, is excluded, labelled or not selectable.
     """
     mask = np.ones(n_frames, dtype=np.bool_) if constraints.selectable is None else constraints.selectable
+    if constraints.cells and constraints.cells[-1] >= n_frames:
+        raise ValueError(
+            f"cells must be below the {n_frames} frames of the video, got {constraints.cells[-1]}"
+        )
     if mask.shape != (n_frames,):
         raise ValueError(f"selectable must be ({n_frames},) bool, got {mask.shape}")
     for name in ("include", "exclude", "labeled"):
@@ -237,130 +261,3 @@ def prepare(n_frames: int, constraints: Constraints, times: ArrayLike | None = N
         constraints.has_gaps,
         *_windows(constraints, n_frames, times),
     )
-
-
-def _explain(constraints: Constraints, prepared: Prepared, a: int, b: int) -> str:
-    """Say why no path leads from node a to node b."""
-    n_frames = len(prepared.eligible)
-    first, last = max(a - 1, 0), min(b - 1, n_frames - 1)
-    is_labeled = np.isin([a, b], prepared.labeled + 1)
-    is_chosen = np.isin([a, b], prepared.include + 1)
-    if is_chosen.any() and (is_chosen | is_labeled).all() and b < prepared.first_step[a]:
-        kinds = " and ".join("include" if chosen else "labeled" for chosen in is_chosen)
-        return f"{constraints.min_gap_text} cannot hold between frames {first} and {last} ({kinds})"
-    where = f"between frames {first} and {last}"
-    stops = np.flatnonzero(prepared.allowed()[a : b + 1]) + a
-    stops = np.unique(np.concatenate([[a], stops, [b]]))
-    wide = np.flatnonzero(stops[1:] > prepared.last_step[stops[:-1]])
-    if len(wide):
-        left = max(int(stops[wide[0]]) - 1, 0)
-        right = min(int(stops[wide[0] + 1]) - 1, n_frames - 1)
-        return f"{constraints.max_gap_text} cannot hold: no frame between {left} and {right} may be selected"
-    return f"{constraints.min_gap_text} and {constraints.max_gap_text} cannot both hold {where}"
-
-
-def _range(constraints: Constraints, prepared: Prepared) -> tuple[int, int]:
-    n_include = len(prepared.include)
-    if not prepared.is_gapped:
-        return n_include, int(prepared.eligible.sum())
-    from evfr.sampling._chain import interval_steps
-
-    fixed, is_given = prepared.nodes(prepared.include)
-    least, most = interval_steps(fixed, is_given, prepared.allowed(), *prepared[4:])
-    broken = np.flatnonzero(least == 0)
-    if len(broken):
-        raise ConstraintError(
-            _explain(constraints, prepared, int(fixed[broken[0]]), int(fixed[broken[0] + 1]))
-        )
-    return int((least - 1).sum()) + n_include, int((most - 1).sum()) + n_include
-
-
-def _check_range(constraints: Constraints, prepared: Prepared, n: int | None) -> tuple[int, int]:
-    low, high = _range(constraints, prepared)
-    if n is not None and n < low:
-        given = f" with {constraints.min_gap_text}" if constraints.min_gap_text else ""
-        raise ConstraintError(f"{constraints.max_gap_text}{given} needs at least {low} frames, n is {n}")
-    if n is not None and n > high:
-        given = f" with {constraints.max_gap_text}" if constraints.max_gap_text else ""
-        raise ConstraintError(
-            f"{constraints.min_gap_text}{given} leaves room for at most {high} frames, n is {n}"
-        )
-    return low, high
-
-
-def check_range(
-    constraints: Constraints, prepared: Prepared, n: int | None, times: ArrayLike | None
-) -> tuple[int, int]:
-    """Return the numbers of frames that the gaps allow, or raise an error that names as few gaps as possible.
-
-    Parameters
-    ----------
-    constraints : Constraints
-        What must hold.
-    prepared : Prepared
-        From `prepare`, for the same constraints.
-    n : int or None
-        A number that must be allowed; None is any.
-    times : (N,) array_like or None
-        As given to `prepare`.
-
-    Returns
-    -------
-    (int, int)
-        Least and greatest number.
-
-    Raises
-    ------
-    ConstraintError
-        If no number, or not ``n``, is allowed.
-    """
-    try:
-        return _check_range(constraints, prepared, n)
-    except ConstraintError as error:
-        whole = error
-    # The smallest set of gaps that already cannot hold is the one to tell the user about.
-    given = [name for name in GAPS if getattr(constraints, name) is not None]
-    for size in range(1, len(given)):
-        for kept in itertools.combinations(given, size):
-            dropped: dict[str, Any] = {name: None for name in given if name not in kept}
-            fewer = replace(constraints, **dropped)
-            _check_range(fewer, prepare(len(prepared.eligible), fewer, times), n)
-    raise whole
-
-
-def feasible_range(
-    n_frames: int, constraints: Constraints, times: ArrayLike | None = None
-) -> tuple[int, int]:
-    """Return the least and the greatest number of frames that the constraints allow.
-
-    Parameters
-    ----------
-    n_frames : int
-        Frames of the video, 0 or more.
-    constraints : Constraints
-        What must hold.
-    times : (N,) array_like or None
-        Seconds since the first frame, needed for gaps in seconds.
-
-    Returns
-    -------
-    (int, int)
-        Both can be had, and so can every number between.
-
-    Raises
-    ------
-    ValueError
-        If an array has the wrong length, or times are missing.
-    ConstraintError
-        If no number of frames satisfies the constraints; the text names the one that breaks.
-
-    Examples
-    --------
-    >>> feasible_range(100, Constraints(max_gap=10))
-    (9, 100)
-    >>> feasible_range(100, Constraints(min_gap=10))
-    (0, 10)
-    """
-    if n_frames < 0:
-        raise ValueError(f"n_frames must be 0 or more, got {n_frames}")
-    return check_range(constraints, prepare(n_frames, constraints, times), None, times)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from evfr.errors import ConstraintError
-from evfr.sampling._constraints import Constraints, Prepared, check_range, prepare
+from evfr.sampling._constraints import Constraints, Prepared, prepare
+from evfr.sampling._feasible import check_range
 from evfr.sampling._sample import Sample, Segment, check_budget, check_weights, spread_rank
 
 if TYPE_CHECKING:
