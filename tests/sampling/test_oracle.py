@@ -90,13 +90,14 @@ def test_every_answer_is_that_of_all_sets(parts, data):
         return
     minimum = np.array([data.draw(st.integers(0, 2)) for _ in parts])
     maximum = minimum + np.array([data.draw(st.integers(0, 4)) for _ in parts])
-    n = data.draw(st.integers(0, 8))
-    whole = [
+    bounded = [
         choice
         for choice in product(*options)
-        if sum(map(len, choice)) == n
-        and all(a <= len(c) <= b for c, a, b in zip(choice, minimum, maximum, strict=True))
+        if all(a <= len(c) <= b for c, a, b in zip(choice, minimum, maximum, strict=True))
     ]
+    sizes = sorted({sum(map(len, choice)) for choice in bounded})
+    n = data.draw(st.sampled_from([*sizes, 9]))
+    whole = [choice for choice in bounded if sum(map(len, choice)) == n]
     prepared = [prepare(n_frames, constraints) for n_frames, constraints in parts]
     oracle = Oracle(prepared, n, minimum, maximum)
     per_video = [
