@@ -143,3 +143,20 @@ def test_bad_cells():
         Constraints(cells=(2, 4))
     with pytest.raises(ValueError, match="cells must be below the 5 frames of the video, got 5"):
         feasible_range(5, Constraints(cells=(0, 5)))
+
+
+def test_a_frame_that_would_leave_too_little_room_is_refused():
+    part = prepare(5, Constraints(min_gap=3))
+    oracle = Oracle([part], 2, np.array([0]), np.array([9]))
+    assert not oracle.take(0, 2)
+    assert oracle.take(0, 1)
+    assert not oracle.take(0, 3)
+    assert oracle.take(0, 4)
+
+
+def test_a_video_at_its_maximum_takes_no_more():
+    parts = [prepare(4, Constraints()), prepare(4, Constraints())]
+    oracle = Oracle(parts, 4, np.array([0, 0]), np.array([1, 9]))
+    assert oracle.take(0, 2)
+    assert not oracle.take(0, 3)
+    assert [oracle.take(1, i) for i in range(4)] == [True, True, True, False]
