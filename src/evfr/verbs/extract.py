@@ -54,7 +54,7 @@ def extract(
     image_format: Literal["jpg", "png"] = "jpg",
     quality: int = 95,
     store: Path | None = None,
-    executor: Literal["serial", "processes"] = "processes",
+    executor: Literal["serial", "processes", "ray"] = "processes",
     jobs: int | None = None,
     memory_limit_mb: int | None = 4096,
     timeout_seconds: float | None = 120.0,
@@ -81,10 +81,10 @@ def extract(
 
     Other Parameters
     ----------------
-    executor : {"serial", "processes"}
-        Decode in this process, or in child processes that a damaged file cannot take down.
+    executor : {"serial", "processes", "ray"}
+        Decode in this process, in child processes that a damaged file cannot take down, or in those of a Ray cluster.
     jobs : int or None
-        Child processes at a time; None is one per core.
+        Child processes at a time; None is one per core, of the whole cluster where there is one.
     memory_limit_mb : int or None
         Memory limit of a child process in MiB; None is no limit.
     timeout_seconds : float or None

@@ -129,7 +129,7 @@ def score(
     embedding: str | None = None,
     damaged: Literal["drop", "keep", "fail"] = "drop",
     out: Path | None = None,
-    executor: Literal["serial", "processes"] = "processes",
+    executor: Literal["serial", "processes", "ray"] = "processes",
     jobs: int | None = None,
     memory_limit_mb: int | None = 4096,
     timeout_seconds: float | None = 120.0,
@@ -159,10 +159,10 @@ def score(
 
     Other Parameters
     ----------------
-    executor : {"serial", "processes"}
-        Decode in this process, or in child processes that a damaged file cannot take down.
+    executor : {"serial", "processes", "ray"}
+        Decode in this process, in child processes that a damaged file cannot take down, or in those of a Ray cluster.
     jobs : int or None
-        Child processes at a time; None is one per core.
+        Child processes at a time; None is one per core, of the whole cluster where there is one.
     memory_limit_mb : int or None
         Memory limit of a child process in MiB; None is no limit.
     timeout_seconds : float or None

@@ -51,7 +51,7 @@ def select(
     no_frames: bool = False,
     no_report: bool = False,
     store: Path | None = None,
-    executor: Literal["serial", "processes"] = "processes",
+    executor: Literal["serial", "processes", "ray"] = "processes",
     jobs: int | None = None,
     memory_limit_mb: int | None = 4096,
     timeout_seconds: float | None = 120.0,
@@ -140,10 +140,10 @@ def select(
         Write no report page.
     store : Path or None
         Where measurements are kept; None is the user's cache folder, or ``EVFR_STORE``.
-    executor : {"serial", "processes"}
-        Decode in this process, or in child processes that a damaged file cannot take down.
+    executor : {"serial", "processes", "ray"}
+        Decode in this process, in child processes that a damaged file cannot take down, or in those of a Ray cluster.
     jobs : int or None
-        Child processes at a time; None is one per core.
+        Child processes at a time; None is one per core, of the whole cluster where there is one.
     memory_limit_mb : int or None
         Memory limit of a child process in MiB; None is no limit.
     timeout_seconds : float or None
