@@ -20,6 +20,7 @@ from evfr.sampling._allocate import STRIDES, allocate, budget
 from evfr.sampling._auto import auto
 from evfr.sampling._classes import ClassCheck, class_check
 from evfr.sampling._constraints import Constraints
+from evfr.sampling._dedup import Dedup, dedup
 from evfr.sampling._feasible import feasible_range
 from evfr.sampling._quality import quality_mask
 from evfr.sampling._random import random
@@ -36,6 +37,7 @@ __all__ = [
     "STRIDES",
     "ClassCheck",
     "Constraints",
+    "Dedup",
     "Sample",
     "Sampler",
     "Segment",
@@ -44,6 +46,7 @@ __all__ = [
     "auto",
     "budget",
     "class_check",
+    "dedup",
     "feasible_range",
     "quality_mask",
     "random",
