@@ -141,6 +141,11 @@ class Prepared(NamedTuple):
     first_from: NDArray[np.int64]
     last_from: NDArray[np.int64]
 
+    @property
+    def n_usable(self) -> int:
+        """How many frames can be chosen, those to include among them."""
+        return int(self.eligible.sum())
+
     def nodes(self, chosen: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Return the fixed nodes (start, labelled, chosen, end) and which of them are labelled."""
         end = len(self.first_step) - 1

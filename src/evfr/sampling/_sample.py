@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 __all__ = [
+    "SUPPLIED",
     "Sample",
     "Sampler",
     "Segment",
@@ -25,6 +26,10 @@ __all__ = [
     "spread_rank",
     "takes_embeddings",
 ]
+
+
+SUPPLIED = ("seed", "cuts", "times", "initial", "usable", "accept")
+"""Keywords of samplers that are no options of the method: whoever calls it for a video fills them in."""
 
 
 @dataclass(frozen=True, slots=True)

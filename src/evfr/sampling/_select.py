@@ -11,7 +11,16 @@ import numpy as np
 from evfr.errors import ConstraintError
 from evfr.sampling._constraints import Constraints, Prepared, prepare
 from evfr.sampling._feasible import check_range
-from evfr.sampling._sample import Sample, Segment, check_budget, check_weights, spread_rank
+from evfr.sampling._fitting import assemble, fit, fit_targets, taken_by
+from evfr.sampling._sample import (
+    SUPPLIED,
+    Sample,
+    Segment,
+    check_budget,
+    check_weights,
+    spread_rank,
+    takes_embeddings,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -40,7 +49,7 @@ def sample(
         A key of `SAMPLERS`, or a callable ``(weights, n, *, seed, **options)`` that returns a `Sample` or an
         array of n indices.
     weights : (N,) array_like
-        0 or more; NaN counts as 0.
+        0 or more; NaN counts as 0. For methods on embeddings the (N, D) embeddings instead.
     n : int
         Frames to choose, included ones among them; labelled frames do not count.
     times : (N,) array_like or None
@@ -98,6 +107,14 @@ def sample(
     [0, 2, 6, 9]
     """
     constraints = constraints or Constraints()
+    from evfr.sampling import SAMPLERS
+
+    if takes_embeddings(SAMPLERS.get(method, _no_sampler) if isinstance(method, str) else method):
+        from evfr.sampling._embedded import Part, sample_rows
+
+        seconds = None if times is None else np.asarray(times, dtype=np.float64)
+        part = Part(len(weights), np.arange(len(weights)), constraints, seconds)  # type: ignore[arg-type]
+        return sample_rows(method, weights, n, part, seed=seed, options=options, cuts=cuts)
     raw = np.asarray(weights, dtype=np.float64)
     values, nan_count = check_weights(raw)
     prepared = prepare(len(values), constraints, times)
@@ -115,12 +132,42 @@ def sample(
     if base.order is not None and len(base.order) == len(frames):
         result = _from_order(method_call, raw, n, prepared, base, cut_frames)
     else:
-        result = _from_targets(n, prepared, base, frames)
+        targets = base.indices[np.argsort(base.rank)]
+        result = fit_targets(base, prepared, targets[~taken_by(prepared.include, targets)])
     notes = result.notes
     is_timed = constraints.min_gap_seconds is not None or constraints.max_gap_seconds is not None
     if is_timed and np.any(np.diff(np.asarray(times, dtype=np.float64)) < 0):
         notes = (*notes, "time stamps step back; gaps in seconds use the latest time shown so far")
     return replace(result, notes=notes, nan_count=nan_count)
+
+
+def _no_sampler() -> None:
+    """Stand for a name that is no sampler; the error comes later, with the names there are."""
+
+
+def check_options(name: str, function: Callable[..., Any], options: Mapping[str, Any]) -> None:
+    """Refuse an option that a method has not.
+
+    Parameters
+    ----------
+    name : str
+        The method's name, for the message.
+    function : callable
+        The method.
+    options : mapping
+        What was given.
+
+    Raises
+    ------
+    ValueError
+        If one of them is no keyword of the method, or one that the caller of the method fills in itself.
+    """
+    parameters = inspect.signature(function).parameters.items()
+    allowed = [key for key, value in parameters if value.kind is value.KEYWORD_ONLY and key not in SUPPLIED]
+    for key in options:
+        if key not in allowed:
+            has = f"it has: {', '.join(allowed)}" if allowed else "it has none"
+            raise ValueError(f"method {name!r} has no option {key!r}; {has}")
 
 
 def _check_n(n: int, constraints: Constraints, prepared: Prepared) -> int:
@@ -158,15 +205,7 @@ class _Call(NamedTuple):
         else:
             name, function = getattr(method, "__name__", type(method).__name__), method
         parameters = inspect.signature(function).parameters
-        allowed = [
-            key
-            for key, value in parameters.items()
-            if value.kind is value.KEYWORD_ONLY and key not in ("seed", "cuts")
-        ]
-        for key in options or {}:
-            if key not in allowed:
-                has = f"it has: {', '.join(allowed)}" if allowed else "it has none"
-                raise ValueError(f"method {name!r} has no option {key!r}; {has}")
+        check_options(name, function, options or {})
         return cls(name, function, {"seed": seed, **(options or {})}, "cuts" in parameters)
 
     def on(
@@ -239,7 +278,7 @@ def _from_order(
         )
     order = whole.order[is_free[whole.order]]
     room = n - len(prepared.include)
-    picked = order[_fit(prepared, prepared.include, order, room)] if prepared.is_gapped else order[:room]
+    picked = order[fit(prepared, prepared.include, order, room)] if prepared.is_gapped else order[:room]
     place = np.empty(len(raw), dtype=np.int64)
     place[whole.order] = everything
     own = dict(zip(whole.indices.tolist(), whole.reasons, strict=True))
@@ -251,98 +290,11 @@ def _from_order(
     probabilities = None if prepared.is_gapped or rest.probabilities is None else rest.probabilities.copy()
     if probabilities is not None:
         probabilities[prepared.include] = 1.0
-    return _assemble(
+    return assemble(
         replace(rest, method=base.method),
         prepared,
         picked,
         why,
         probabilities,
         None if prepared.is_gapped else np.concatenate([prepared.include, order]),
-    )
-
-
-def _from_targets(n: int, prepared: Prepared, base: Sample, frames: NDArray[np.int64]) -> Sample:
-    """Apply the constraints to a method whose picks are targets that may have to move."""
-    targets = base.indices[np.argsort(base.rank)]
-    reasons = dict(zip(base.indices.tolist(), base.reasons, strict=True))
-    targets = targets[~_taken_by(prepared.include, targets)]
-    room = n - len(prepared.include)
-    if not prepared.is_gapped:
-        probabilities = None if len(prepared.include) else base.probabilities
-        return _assemble(base, prepared, targets, reasons, probabilities, None)
-    fits = _fit(prepared, prepared.include, targets, room)
-    picked, lost = targets[fits], np.sort(targets[~fits])
-    if len(picked) < room:
-        chosen = np.concatenate([prepared.include, picked])
-        others = np.setdiff1d(frames, chosen)
-        nearest = _nearest(others, lost)
-        distance = np.abs(others - nearest)
-        # Left to right would split one interval again and again: n sweeps over the whole video.
-        by_distance = np.lexsort((spread_rank(len(others)), distance))
-        others, nearest = others[by_distance], nearest[by_distance]
-        fills = _fit(prepared, chosen, others, room - len(picked))
-        picked = np.concatenate([picked, others[fills]])
-        for i, target in zip(others[fills].tolist(), nearest[fills].tolist(), strict=True):
-            reasons[i] = f"{base.method}: moved {abs(i - target)} frames from {target} by the constraints"
-    notes = base.notes
-    if len(lost):
-        notes = (*notes, f"{base.method}: {len(lost)} of {n} frames were moved by the constraints")
-    return _assemble(replace(base, notes=notes), prepared, picked, reasons, None, None)
-
-
-def _taken_by(include: NDArray[np.int64], targets: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Return which targets the included frames replace (steps 1 and 2 of `sample`'s notes)."""
-    is_taken = np.isin(targets, include)
-    by_index = np.argsort(targets)
-    for frame in include[~np.isin(include, targets)].tolist():
-        left = by_index[~is_taken[by_index]]
-        is_taken[left[np.argmin(np.abs(targets[left] - frame))]] = True
-    return is_taken
-
-
-def _nearest(frames: NDArray[np.int64], lost: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the nearest of the sorted lost targets for each frame, ties to the lower."""
-    after = np.searchsorted(lost, frames)
-    below = lost[np.maximum(after - 1, 0)]
-    above = lost[np.minimum(after, len(lost) - 1)]
-    nearest: NDArray[np.int64] = np.where(np.abs(frames - below) <= np.abs(above - frames), below, above)
-    return nearest
-
-
-def _fit(
-    prepared: Prepared, chosen: NDArray[np.int64], order: NDArray[np.int64], room: int
-) -> NDArray[np.bool_]:
-    """Return which frames of ``order`` to take so that the constraints hold with ``room`` more frames."""
-    from evfr.sampling._chain import pick_in_order
-
-    fixed, is_given = prepared.nodes(chosen)
-    allowed = prepared.allowed()
-    allowed[fixed] = False
-    fits: NDArray[np.bool_] = pick_in_order(fixed, is_given, allowed, *prepared[4:], order + 1, room)
-    return fits
-
-
-def _assemble(
-    base: Sample,
-    prepared: Prepared,
-    picked: NDArray[np.int64],
-    reasons: dict[int, str],
-    probabilities: NDArray[np.float64] | None,
-    order: NDArray[np.int64] | None,
-) -> Sample:
-    """Put included and picked frames (each in order of rank) into one sample."""
-    ranked = np.concatenate([prepared.include, picked])
-    rank = np.argsort(ranked, kind="stable").astype(np.int64)
-    indices = ranked[rank]
-    included = set(prepared.include.tolist())
-    inclusion = np.full(len(indices), np.nan) if probabilities is None else probabilities[indices]
-    inclusion[np.isin(indices, prepared.include)] = 1.0
-    return replace(
-        base,
-        indices=indices,
-        inclusion=inclusion,
-        rank=rank,
-        reasons=tuple("include: asked for" if i in included else reasons[i] for i in indices.tolist()),
-        order=order,
-        probabilities=probabilities,
     )
