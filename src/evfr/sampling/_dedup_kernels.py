@@ -13,6 +13,7 @@ __all__ = [
     "hashes_by_scan",
     "hashes_in_window",
     "newest_screened",
+    "paired",
     "rows_by_scan",
     "rows_in_window",
 ]
@@ -202,18 +203,28 @@ def newest_screened(  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def adjacency(product, squares, weight, ceiling, error, raw, norms, code, limit):  # type: ignore[no-untyped-def]
-    """Return the distance of each row to each row before it, infinity where it is above the limit."""
+    """Return whether each row is within the limit of each row before it; float64 where float32 cannot tell."""
     count = product.shape[0]
-    near = np.full((count, count), np.inf)
+    near = np.zeros((count, count), np.bool_)
     slack = COSINE_SLACK if code == 1 else 0.0
     for i in range(count):
         for j in range(i):
             level = squares[i] + squares[j]
-            if not (level - weight * product[i, j] > ceiling + error * level):
-                value = _distance(raw[i], raw[j], norms[i] * norms[j], code, 2.0, limit)
-                if value <= limit + slack:
-                    near[i, j] = value
+            value = level - weight * product[i, j]
+            if value < ceiling - error * level:
+                near[i, j] = True
+            elif not (value > ceiling + error * level):
+                exact = _distance(raw[i], raw[j], norms[i] * norms[j], code, 2.0, limit)
+                near[i, j] = exact <= limit + slack
     return near
+
+
+@njit(cache=True, nogil=True)
+def paired(raw, norms, left, right, code, far):  # type: ignore[no-untyped-def]
+    """Fill in the distances of pairs of rows."""
+    for k in range(len(left)):
+        i, j = left[k], right[k]
+        far[i] = _distance(raw[i], raw[j], norms[i] * norms[j], code, 2.0, np.inf)
 
 
 @njit(cache=True, nogil=True)
@@ -230,7 +241,7 @@ def greedy_in_block(near, older, of, ask):  # type: ignore[no-untyped-def]
         of[i] = -1
         ask[i] = False
         for j in range(i - 1, -1, -1):
-            if is_kept[j] and near[i, j] < np.inf:
+            if is_kept[j] and near[i, j]:
                 of[i] = j
                 break
         if of[i] < 0 and older[i] < 0:

@@ -206,7 +206,8 @@ def _screened(
         of[start : start + size] = np.where(is_inside, start + inside, older)
         by_older = ~is_inside & (older >= 0)
         of[start + np.flatnonzero(by_older)] = kept_so_far[older[by_older]]
-        far[start + np.flatnonzero(is_inside)] = near[is_inside, inside[is_inside]]
+        rows_inside = np.flatnonzero(is_inside)
+        kernels.paired(raw, norms, rows_inside, inside[rows_inside], screen.code, far[start : start + size])
         new = np.flatnonzero(~is_inside & (older < 0))
         kept.add(raw[new], small[new], norms[new], squares[new])
         kept_at = [kept_so_far, start + new]
