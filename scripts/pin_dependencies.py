@@ -1,8 +1,8 @@
 """Write constraints.txt: one exact version per dependency and Python, resolved by pip without installing.
 
 Run it when a dependency should move:  python scripts/pin_dependencies.py
-Needs pip >= 23.1 and the network; takes a minute. torch is left at the version that pyproject.toml asks for,
-and what torch brings for CUDA is not pinned: it differs by machine.
+Needs pip >= 23.1 and the network; takes minutes. What torch brings for CUDA is not pinned: it differs by machine,
+and torch itself says which it needs.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PYTHONS = ("3.11", "3.12", "3.13")
+OF_CUDA = re.compile(r"(nvidia|cuda)-|triton$")
 HEADER = """\
 # Versions that continuous integration runs with. Written by scripts/pin_dependencies.py; do not edit.
 # Use: python -m pip install -c constraints.txt -e ".[test]"
@@ -24,18 +25,12 @@ HEADER = """\
 
 
 def requirements() -> list[str]:
-    """Return what the project and its extras ask for, without itself and torch."""
+    """Return what the project and its extras ask for, without itself."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     wanted = [*project["dependencies"], "hatchling>=1.25"]
     for extra in project["optional-dependencies"].values():
-        wanted += [line for line in extra if not re.match(r"evfr\b|torch\b", line)]
+        wanted += [line for line in extra if not re.match(r"evfr\b", line)]
     return sorted(set(wanted))
-
-
-def torch_pin() -> str:
-    """Return the exact torch that the test extra asks for."""
-    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    return next(line for line in extras["test"] if line.startswith("torch=="))
 
 
 def resolve(python: str, wanted: list[str]) -> dict[str, str]:
@@ -43,12 +38,11 @@ def resolve(python: str, wanted: list[str]) -> dict[str, str]:
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "pip", "install", "--dry-run", "--quiet", "--ignore-installed"]
         command += ["--report", "-", "--only-binary=:all:", "--python-version", python, "--target", folder]
-        # "typing-extensions" and friends come with torch; ask for its plain Python needs here.
-        command += ["filelock", "fsspec", "jinja2", "networkx", "sympy", "typing-extensions", "setuptools"]
         done = subprocess.run([*command, *wanted], check=True, capture_output=True, text=True)
     report = json.loads(done.stdout)
-    names = ((item["metadata"]["name"], item["metadata"]["version"]) for item in report["install"])
-    return {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in names}
+    found = ((item["metadata"]["name"], item["metadata"]["version"]) for item in report["install"])
+    pins = {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in found}
+    return {name: version for name, version in pins.items() if not OF_CUDA.match(name)}
 
 
 def write(pins: dict[str, dict[str, str]]) -> str:
@@ -60,7 +54,7 @@ def write(pins: dict[str, dict[str, str]]) -> str:
             lines.append(f"{name}=={next(iter(versions.values()))}")
             continue
         lines += [f'{name}=={version} ; python_version == "{python}"' for python, version in versions.items()]
-    return HEADER + "\n".join(sorted([*lines, torch_pin()])) + "\n"
+    return HEADER + "\n".join(sorted(lines)) + "\n"
 
 
 def main() -> None:
