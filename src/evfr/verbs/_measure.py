@@ -22,6 +22,7 @@ __all__ = [
     "Measured",
     "default_store",
     "failed",
+    "is_intact",
     "keys_of",
     "measure",
     "signal_setup",
@@ -202,8 +203,8 @@ def measure_video(job: MeasureJob, heartbeat: Callable[[int, int | None], None])
     )
     heartbeat(0, None)
     frames_key, signal_keys, parameters = keys_of(store, job, digest)
-    missing = {name: key for name, key in signal_keys.items() if not _is_intact(store, key)}
-    has_frames = _is_intact(store, frames_key)
+    missing = {name: key for name, key in signal_keys.items() if not is_intact(store, key)}
+    has_frames = is_intact(store, frames_key)
     if has_frames and not missing:
         return Stored(digest, frames_key, signal_keys, True)
     _, made = signal_setup(job)
@@ -238,13 +239,25 @@ def _in_store(job: MeasureJob) -> Stored | None:
     except LookupError:
         return None
     frames_key, signal_keys, _ = keys_of(store, job, digest)
-    if not all(_is_intact(store, key) for key in (frames_key, *signal_keys.values())):
+    if not all(is_intact(store, key) for key in (frames_key, *signal_keys.values())):
         return None
     return Stored(digest, frames_key, signal_keys, True)
 
 
-def _is_intact(store: Store, key: StoreKey) -> bool:
-    """Whether the store has this entry and it reads well; a damaged one is measured again and replaced."""
+def is_intact(store: Store, key: StoreKey) -> bool:
+    """Return whether the store has an entry that reads well; a damaged one is made again and replaced.
+
+    Parameters
+    ----------
+    store : Store
+        The store.
+    key : StoreKey
+        Of the entry.
+
+    Returns
+    -------
+    bool
+    """
     from evfr.errors import StoreError
 
     if not store.has(key):
