@@ -32,6 +32,7 @@ __all__ = ["STORE_SCHEMA", "Store", "StoreEntry", "StoreFinding", "StoreKey"]
 
 _FILE = re.compile(r"[0-9a-f]{32}\.parquet")
 _HASHES = ".hashes"
+_CACHE = ".cache"
 _STALE_SECONDS = 3600
 
 
@@ -245,6 +246,11 @@ class Store:
         target = Path(out) if out is not None else self.root / f"{stage}.parquet"
         return compact_stage(self, stage, target, remove_sources=remove_sources)
 
+    @property
+    def cache_folder(self) -> Path:
+        """Where files lie that can be made again from the store's own; the folder may be deleted at any time."""
+        return self.root / _CACHE
+
     def cached_hash(self, path: Path | str, compute: Callable[[Path], str]) -> str:
         """Return the content hash of a file, read again only if it changed; see `evfr._core.content_cache`."""
         return cached_hash(self.root / _HASHES, Path(path), compute)
@@ -268,7 +274,9 @@ class Store:
             age = time.time() - status.st_mtime
             message = f"left {age / 3600:.1f} hours ago by a process that died"
             return StoreFinding(path, "temporary", message, size) if age > _STALE_SECONDS else None
-        if path.is_relative_to(self.root / _HASHES) or _is_compacted(path):
+        if path.is_relative_to(self.root / _HASHES) or path.is_relative_to(self.cache_folder):
+            return None
+        if _is_compacted(path):
             return None
         return StoreFinding(path, "foreign", "not a file of this store; evfr leaves it alone", size)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -15,16 +16,22 @@ import pyarrow.parquet as pq
 from evfr._core.atomic import atomic_file
 from evfr.errors import StoreError
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 __all__ = [
     "STAGE_NAME",
     "STORE_SCHEMA",
     "StoreEntry",
+    "StoreHead",
     "StoreKey",
     "canonical",
     "damage",
     "digest_of",
+    "iterate_rows",
     "read_entry",
     "read_footer",
+    "read_head",
     "write_entry",
 ]
 
@@ -98,6 +105,28 @@ class StoreEntry:
     key: StoreKey
 
 
+@dataclass(frozen=True, slots=True)
+class StoreHead:
+    """What one file of the store says about itself, without its rows.
+
+    Attributes
+    ----------
+    schema : pyarrow.Schema
+        Of the rows, without the store's own metadata.
+    metadata : dict
+        What the writer passed as ``metadata``.
+    key : StoreKey
+        What the file says it is.
+    row_count : int
+        How many rows it claims.
+    """
+
+    schema: pa.Schema
+    metadata: dict[str, Any]
+    key: StoreKey
+    row_count: int
+
+
 def write_entry(path: Path, key: StoreKey, table: pa.Table, metadata: dict[str, Any]) -> None:
     """Write one file of a store atomically: PLAIN, zstd level 1, no dictionary, a CRC for each page."""
     text = canonical(
@@ -123,8 +152,50 @@ def write_entry(path: Path, key: StoreKey, table: pa.Table, metadata: dict[str, 
 
 def read_footer(path: Path) -> tuple[pa.Schema, dict[str, Any]]:
     """Return the bare schema and the caller's metadata of one file of a store, without its rows."""
-    file = _open(path)
-    return file.schema_arrow.remove_metadata(), _parse_footer(path, file)[1]
+    head = read_head(path)
+    return head.schema, head.metadata
+
+
+def read_head(path: Path) -> StoreHead:
+    """Read only the end of one file of a store, however large it is; StoreError if it is not one."""
+    with _opened(path) as file:
+        key, metadata = _parse_footer(path, file)
+        return StoreHead(file.schema_arrow.remove_metadata(), metadata, key, file.metadata.num_rows)
+
+
+def iterate_rows(path: Path, columns: list[str]) -> Iterator[pa.Table]:
+    """Yield some columns of one file of a store, one row group (about 64 MB) in memory at a time.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    columns : list of str
+        Names of the columns; nothing else is read.
+
+    Yields
+    ------
+    pyarrow.Table
+        The next rows.
+
+    Raises
+    ------
+    StoreError
+        If the file cannot be read, fails a checksum, or has no such column.
+    """
+    with _opened(path) as file:
+        _parse_footer(path, file)
+        missing = [name for name in columns if name not in file.schema_arrow.names]
+        if missing:
+            raise damage(path, f"it has no column {', '.join(missing)}")
+        for group in range(file.num_row_groups):
+            try:
+                table = file.read_row_group(group, columns=columns, use_threads=False)
+            except (OSError, ValueError, pa.ArrowException) as error:
+                raise damage(path, str(error).splitlines()[0]) from error
+            if table.num_rows != file.metadata.row_group(group).num_rows:
+                raise damage(path, f"row group {group} does not hold as many rows as it claims")
+            yield table
 
 
 def read_entry(path: Path) -> StoreEntry:
@@ -148,6 +219,21 @@ def _open(path: Path) -> pq.ParquetFile:
     except (OSError, ValueError, pa.ArrowException) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error).splitlines()[0]
         raise damage(path, reason) from error
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[pq.ParquetFile]:
+    """Open a file to read parts of it: by reading, never by a map (see `_open`)."""
+    try:
+        source = pa.OSFile(str(path))
+    except (OSError, pa.ArrowException) as error:
+        raise damage(path, str(error).splitlines()[0]) from error
+    with source:
+        try:
+            file = pq.ParquetFile(source, page_checksum_verification=True)
+        except (OSError, ValueError, pa.ArrowException) as error:
+            raise damage(path, str(error).splitlines()[0]) from error
+        yield file
 
 
 def _parse_footer(path: Path, file: pq.ParquetFile) -> tuple[StoreKey, dict[str, Any]]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import re
 
+from evfr._core.natural import natural_key
 from evfr.errors import ProblemCode
 from evfr.video._container import fail
 
@@ -18,22 +18,6 @@ _VIDEOS = (
 )
 IMAGE_SUFFIXES = frozenset(_IMAGES.split())
 VIDEO_SUFFIXES = frozenset(_VIDEOS.split())
-_DIGITS = re.compile(r"(\d+)", re.ASCII)
-
-
-def natural_key(name: str) -> tuple[tuple[tuple[int, int, str], ...], str]:
-    """Return a sort key under which ``img2`` comes before ``img10``; a total order on names.
-
-    Examples
-    --------
-    >>> sorted(["img10.png", "img2.png", "img02.png"], key=natural_key)
-    ['img02.png', 'img2.png', 'img10.png']
-    """
-    parts = tuple(
-        (0, int(part), "") if index % 2 else (1, 0, part.casefold())
-        for index, part in enumerate(_DIGITS.split(name))
-    )
-    return parts, name
 
 
 def is_image_name(name: str) -> bool:
