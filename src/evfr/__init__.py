@@ -13,6 +13,7 @@ from evfr.errors import EvfrError
 
 if TYPE_CHECKING:
     from evfr._core.selection import Selection
+    from evfr.verbs.embed import embed
     from evfr.verbs.extract import extract
     from evfr.verbs.inspect import inspect
     from evfr.verbs.score import score
@@ -23,6 +24,7 @@ __version__ = "0.1.0"
 
 _EXPORTS = {
     "Selection": "evfr._core.selection",
+    "embed": "evfr.verbs.embed",
     "extract": "evfr.verbs.extract",
     "inspect": "evfr.verbs.inspect",
     "open_video": "evfr.video",
@@ -31,7 +33,17 @@ _EXPORTS = {
 }
 _FAMILIES = ("datasets", "distributed", "embeddings", "reports", "sampling", "signals", "verbs", "video")
 
-__all__ = ["EvfrError", "Selection", "__version__", "extract", "inspect", "open_video", "score", "select"]
+__all__ = [
+    "EvfrError",
+    "Selection",
+    "__version__",
+    "embed",
+    "extract",
+    "inspect",
+    "open_video",
+    "score",
+    "select",
+]
 
 
 def __getattr__(name: str) -> Any:

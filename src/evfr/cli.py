@@ -30,6 +30,7 @@ __all__ = ["COMMANDS", "METHODS", "main"]
 COMMANDS = {
     "inspect": "evfr.verbs.inspect:inspect",
     "score": "evfr.verbs.score:score",
+    "embed": "evfr.verbs.embed:embed",
     "select": "evfr.verbs.select:select",
     "extract": "evfr.verbs.extract:extract",
     "compact": "evfr.verbs.compact:compact",

@@ -102,6 +102,26 @@ def print_score(result: Any) -> None:
     _print_table(headers, rows)
 
 
+def print_embed(result: Any) -> None:
+    """Show a row per video, then how many vectors of which length are where."""
+    rows = []
+    for video in result.videos[:MOST_ROWS]:
+        notes = ["" if video.status == "ok" else video.status, "from the store" if video.is_cached else ""]
+        rows.append(
+            (video.video_id, str(video.frame_count), str(video.vector_count), ", ".join(filter(None, notes)))
+        )
+    _print_table(("video", "frames", "vectors", "notes"), rows)
+    if len(result.videos) > MOST_ROWS:
+        _write_lines([f"... and {len(result.videos) - MOST_ROWS} more; --json shows all"])
+    _write_lines(
+        [
+            f"{result.vector_count} vectors of {result.dimension} numbers by {result.model} in "
+            f"{format_seconds(result.seconds)}",
+            f"store     {result.store}",
+        ]
+    )
+
+
 def print_select(result: Any) -> None:
     """Show a row per video, then what was selected and where it is; for a dry run, what would be done."""
     if result.plan is not None:
@@ -233,6 +253,7 @@ def _write_lines(lines: Sequence[str]) -> None:
 PRINTERS: dict[str, Callable[[Any], None]] = {
     "inspect": print_inspect,
     "score": print_score,
+    "embed": print_embed,
     "select": print_select,
     "extract": print_extract,
     "compact": print_summary,
