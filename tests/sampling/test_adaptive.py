@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from evfr.sampling import adaptive, random, successive_inclusion
+from evfr.sampling import adaptive, draw_weighted, random, successive_inclusion
 
 WEIGHTS = np.array([8, 4, 2, 1, 1, 1, 1, 1, 1], dtype=float)
 
@@ -60,6 +60,43 @@ def test_keys_by_hand():
     positive = sorted([0, 2, 3], key=lambda i: draws[i] / weights[i])
     zero = sorted([1, 4], key=lambda i: draws[i])
     assert adaptive(weights, 5, seed=0).order.tolist() == positive + zero
+
+
+@pytest.mark.parametrize("kind", ["gamma", "sparse", "equal", "ladder", "extreme"])
+@pytest.mark.parametrize("n_frames", [1, 2, 7, 300, 9_000])
+def test_order_and_draw_equal_the_plain_sort(kind, n_frames):
+    """Keys sorted by one lexsort over all frames: weighted first, then key, then draw, then index."""
+    rng = np.random.default_rng(n_frames)
+    weights = {
+        "gamma": lambda: rng.gamma(0.3, size=n_frames),
+        "sparse": lambda: rng.gamma(0.3, size=n_frames) * (rng.random(n_frames) < 0.1),
+        "equal": lambda: np.ones(n_frames),
+        "ladder": lambda: 2.0 ** rng.integers(-40, 40, n_frames),
+        "extreme": lambda: rng.choice([0.0, 1e-310, 1.0, 1e300, np.nan], n_frames),
+    }[kind]()
+    draws = np.random.Generator(np.random.PCG64(11)).standard_exponential(n_frames)
+    values = np.nan_to_num(weights)
+    with np.errstate(over="ignore", divide="ignore"):
+        keys = np.where(values > 0, draws / values, np.inf)
+    plain = np.lexsort((np.arange(n_frames), draws, keys, values == 0))
+    assert adaptive(weights, 0, seed=11).order.tolist() == plain.tolist()
+    for n in {0, 1, n_frames // 50, n_frames // 5, n_frames // 2, n_frames - 1, n_frames}:
+        drawn = draw_weighted(weights, n, seed=11)
+        assert drawn.dtype == np.int64
+        assert drawn.tolist() == sorted(plain[:n].tolist())
+
+
+def test_keys_that_share_their_upper_bits_are_told_apart(monkeypatch):
+    """The sort carries indices in the low bits of the keys; runs of equal upper bits are sorted again."""
+    draws = 1.0 + np.random.default_rng(0).permutation(1_000) * 2.0**-52
+
+    class Drawn:
+        def standard_exponential(self, size):
+            return draws[:size]
+
+    monkeypatch.setattr("evfr.sampling._adaptive.generator", lambda seed: Drawn())
+    assert adaptive(np.ones(1_000), 3).order.tolist() == np.argsort(draws).tolist()
+    assert draw_weighted(np.ones(1_000), 300).tolist() == np.sort(np.argsort(draws)[:300]).tolist()
 
 
 def test_nested():

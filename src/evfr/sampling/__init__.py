@@ -15,16 +15,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from evfr.sampling._adaptive import adaptive, successive_inclusion
+from evfr._core.distances import METRICS, distances, usable_rows
+from evfr.sampling._adaptive import adaptive, draw_weighted, successive_inclusion
 from evfr.sampling._allocate import STRIDES, allocate, budget
 from evfr.sampling._auto import auto
+from evfr.sampling._cells import time_cells
 from evfr.sampling._classes import ClassCheck, class_check
 from evfr.sampling._constraints import Constraints
+from evfr.sampling._coverage import Coverage, coverage
 from evfr.sampling._dedup import Dedup, dedup
+from evfr.sampling._embedded import Part, is_greedy, sample_rows, sample_together
+from evfr.sampling._facility import facility, facility_objective
 from evfr.sampling._feasible import feasible_range
 from evfr.sampling._quality import quality_mask
 from evfr.sampling._random import random
-from evfr.sampling._sample import Sample, Sampler, Segment, takes_embeddings
+from evfr.sampling._sample import SUPPLIED, Sample, Sampler, Segment, takes_embeddings
 from evfr.sampling._select import sample
 from evfr.sampling._systematic import systematic
 from evfr.sampling._uniform import uniform
@@ -33,11 +38,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = [
+    "METRICS",
     "SAMPLERS",
     "STRIDES",
+    "SUPPLIED",
     "ClassCheck",
     "Constraints",
+    "Coverage",
     "Dedup",
+    "Part",
     "Sample",
     "Sampler",
     "Segment",
@@ -46,15 +55,25 @@ __all__ = [
     "auto",
     "budget",
     "class_check",
+    "coverage",
     "dedup",
+    "distances",
+    "draw_weighted",
+    "facility",
+    "facility_objective",
     "feasible_range",
+    "is_greedy",
     "quality_mask",
     "random",
     "sample",
+    "sample_rows",
+    "sample_together",
     "successive_inclusion",
     "systematic",
     "takes_embeddings",
+    "time_cells",
     "uniform",
+    "usable_rows",
 ]
 
 SAMPLERS: dict[str, Callable[..., Sample]] = {

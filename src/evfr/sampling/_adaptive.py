@@ -12,7 +12,7 @@ from evfr.sampling._sample import Sample, check_budget, check_weights
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["adaptive", "successive_inclusion"]
+__all__ = ["adaptive", "draw_weighted", "successive_inclusion"]
 
 
 def successive_inclusion(weights: ArrayLike, n: int) -> NDArray[np.float64]:
@@ -69,7 +69,7 @@ def successive_inclusion(weights: ArrayLike, n: int) -> NDArray[np.float64]:
         slope = float((rate * survive).sum())
         if missing <= 1e-12 * n or slope <= 0.0:
             break
-        t += missing / slope
+        t = min(t + missing / slope, np.finfo(np.float64).max)
     chance[positive] = np.maximum(-np.expm1(-rate * t), np.finfo(np.float64).tiny)
     return chance
 
@@ -122,13 +122,9 @@ def adaptive(weights: ArrayLike, n: int, *, seed: int = 0) -> Sample:
     values, nan_count = check_weights(weights)
     total = len(values)
     n = check_budget(n, total)
-    draws = generator(seed).standard_exponential(total)
-    positive = values > 0
-    keys = np.full(total, np.inf)
-    with np.errstate(over="ignore"):
-        np.divide(draws, values, out=keys, where=positive)
-    order = np.lexsort((draws, keys, ~positive)).astype(np.int64)
-    n_positive = int(positive.sum())
+    keys, draws = _keys(values, seed)
+    order = _ordered(keys, draws, values > 0)
+    n_positive = int(np.count_nonzero(values))
     chance = successive_inclusion(values, n)
     rank = np.argsort(order[:n]).astype(np.int64)
     indices = order[:n][rank]
@@ -138,12 +134,17 @@ def adaptive(weights: ArrayLike, n: int, *, seed: int = 0) -> Sample:
             f"adaptive: only {n_positive} of {total} frames have a weight; the rest was drawn uniformly",
         )
     relative = values / values.max() if n_positive else values
-    mean = float(relative.mean()) if total else 0.0
+    mean = float(relative.mean()) if n_positive else 1.0
     reasons = tuple(
-        f"adaptive: draw {k + 1}, weight {relative[i] / mean:.3g} x the mean"
-        if values[i] > 0
-        else f"adaptive: draw {k + 1}, weight 0, filled uniformly"
-        for i, k in zip(indices.tolist(), rank.tolist(), strict=True)
+        f"adaptive: draw {k}, weight {share:.3g} x the mean"
+        if is_weighted
+        else f"adaptive: draw {k}, weight 0, filled uniformly"
+        for share, is_weighted, k in zip(
+            (relative[indices] / mean).tolist(),
+            (values[indices] > 0).tolist(),
+            (rank + 1).tolist(),
+            strict=True,
+        )
     )
     return Sample(
         indices=indices,
@@ -158,3 +159,92 @@ def adaptive(weights: ArrayLike, n: int, *, seed: int = 0) -> Sample:
         is_inclusion_approximate=0 < n < n_positive,
         nan_count=nan_count,
     )
+
+
+def draw_weighted(weights: ArrayLike, n: int, *, seed: int = 0) -> NDArray[np.int64]:
+    """Draw the frames of `adaptive` and nothing else: no order, reasons or probabilities.
+
+    Parameters
+    ----------
+    weights : (N,) array_like
+        0 or more, any scale; NaN counts as 0.
+    n : int
+        Frames to choose, 0 <= n <= N.
+    seed : int
+        Same seed, same frames.
+
+    Returns
+    -------
+    (n,) int64
+        Strictly increasing; equal to ``adaptive(weights, n, seed=seed).indices``.
+
+    Raises
+    ------
+    ValueError
+        If a weight is negative or infinite, or ``seed`` is negative.
+    ConstraintError
+        If n > N.
+
+    Examples
+    --------
+    >>> draw_weighted([0.0, 3.0, 0.0, 1.0], 2, seed=5).tolist()
+    [1, 3]
+    """
+    values, _ = check_weights(weights)
+    total = len(values)
+    n = check_budget(n, total)
+    keys, draws = _keys(values, seed)
+    if n in (0, total):
+        return np.arange(n, dtype=np.int64)
+    last = _nth_smallest(keys, n)
+    chosen = np.flatnonzero(keys <= last)
+    if len(chosen) > n:
+        # Equal keys at the border (all frames of weight 0 among them): the order of `adaptive` decides.
+        place = _ordered(keys[chosen], draws[chosen], values[chosen] > 0)
+        chosen = np.sort(chosen[place[:n]])
+    return chosen.astype(np.int64, copy=False)
+
+
+def _keys(values: NDArray[np.float64], seed: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return one key per frame (infinite for weight 0) and the exponential draw behind it."""
+    draws = generator(seed).standard_exponential(len(values))
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        keys = draws / values
+    keys[values == 0] = np.inf
+    return keys, draws
+
+
+def _nth_smallest(keys: NDArray[np.float64], n: int) -> float:
+    """Return the n-th smallest key: bracketed by a part of the keys, then exact among those between."""
+    total = len(keys)
+    some = np.sort(keys[:: max(1, total // 2_048)])
+    share = n / total
+    spread = 4.0 * (len(some) * share * (1.0 - share)) ** 0.5 + 2.0
+    low = some[max(0, int(len(some) * share - spread))]
+    high = some[min(len(some) - 1, int(len(some) * share + spread))]
+    below = int(np.count_nonzero(keys < low))
+    between = keys[(keys >= low) & (keys <= high)]
+    if not below < n <= below + len(between):
+        below, between = 0, keys
+    return float(np.partition(between, n - 1 - below)[n - 1 - below])
+
+
+def _ordered(
+    keys: NDArray[np.float64], draws: NDArray[np.float64], positive: NDArray[np.bool_]
+) -> NDArray[np.int64]:
+    """Return the frames by key, weighted ones first, ties by draw and then by index."""
+    # Keys are 0 or more, so their bits sort as they do. Sorting whole words that carry the index in their low
+    # bits is several times faster than sorting indices; runs that share the upper bits are sorted once more.
+    low = np.uint64(max(len(keys) - 1, 1).bit_length())
+    words = (keys.view(np.uint64) >> low) << low
+    words |= np.arange(len(keys), dtype=np.uint64)
+    words.sort()
+    order = (words & ((np.uint64(1) << low) - np.uint64(1))).astype(np.int64)
+    words >>= low
+    is_tied = np.zeros(len(keys) + 1, bool)
+    np.equal(words[1:], words[:-1], out=is_tied[1:-1])
+    tied = np.flatnonzero(is_tied[1:] | is_tied[:-1])
+    if len(tied):
+        some = order[tied]
+        order[tied] = some[np.lexsort((some, draws[some], keys[some], ~positive[some], words[tied]))]
+    return order
