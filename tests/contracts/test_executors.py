@@ -11,6 +11,7 @@ import pytest
 from evfr.distributed import EXECUTORS, ExecutionOptions, Executor, Heartbeat, Outcome, map_videos, run_item
 from evfr.errors import ProblemCode, WorkerError
 from helpers import jobs
+from helpers.clusters import local_cluster
 
 
 def backwards(
@@ -23,6 +24,12 @@ def backwards(
 
     for index in reversed(range(len(items))):
         yield run_item(fn, index, items[index], beat(index))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cluster() -> Iterator[None]:
+    with local_cluster():
+        yield
 
 
 ALL: dict[str, Executor] = {**EXECUTORS, "a third party's": backwards}
@@ -101,9 +108,9 @@ def test_an_error_of_the_caller_stops_everything(executor: str | Executor) -> No
 class TestOptions:
     def test_unknown_executor(self) -> None:
         with pytest.raises(
-            ValueError, match=r"executor must be one of \['processes', 'serial'\] or a callable"
+            ValueError, match=r"executor must be one of \['processes', 'ray', 'serial'\] or a callable"
         ):
-            map_videos(jobs.double, [1], executor="ray")
+            map_videos(jobs.double, [1], executor="threads")
 
     @pytest.mark.parametrize("options", [{"jobs": 0}, {"tries": 0}])
     def test_counts(self, options: dict[str, int]) -> None:
@@ -114,6 +121,12 @@ class TestOptions:
     def test_limits(self, options: dict[str, Any]) -> None:
         with pytest.raises(ValueError, match=r"must be positive or None"):
             map_videos(jobs.double, [1], **options)
+
+    def test_gpus(self) -> None:
+        with pytest.raises(ValueError, match=r"gpus_per_worker must be 0 or more, got -1"):
+            map_videos(jobs.double, [1], executor="ray", gpus_per_worker=-1)
+        with pytest.raises(ValueError, match=r"gpus_per_worker is for executor='ray', .* 0 with 'processes'"):
+            map_videos(jobs.double, [1], executor="processes", gpus_per_worker=1)
 
     def test_executors_that_lose_or_repeat_items(self) -> None:
         def loses(fn: Any, items: Any, options: Any, /) -> Iterator[Outcome]:

@@ -1,15 +1,15 @@
-"""Child processes that die, hang, grow or make noise; parents that are interrupted or killed."""
+"""Child processes of this machine: what they can import, and parents that are interrupted, stopped or killed.
+
+What holds for any executor whose workers may die is in tests/contracts/test_executors_under_faults.py.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import functools
 import os
-import re
 import signal
-import subprocess
 import sys
-import textwrap
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,18 +19,12 @@ import pytest
 from evfr.distributed import Outcome, map_videos
 from evfr.errors import ProblemCode, WorkerError
 from helpers import jobs
-
-TESTS = str(Path(__file__).parents[1])
+from helpers.runs import children, is_alive, script, wait_until
 
 
 def run(kinds: list[str], folder: Path, **options: object) -> list[Outcome]:
     items = [(kind, str(folder)) for kind in kinds]
     return map_videos(jobs.misbehave, items, executor="processes", jobs=2, **options)  # type: ignore[arg-type]
-
-
-def children() -> set[str]:
-    """Return the process ids of this process's children."""
-    return {pid for path in Path("/proc/self/task").glob("*/children") for pid in path.read_text().split()}
 
 
 @pytest.fixture(autouse=True)
@@ -40,81 +34,11 @@ def no_child_is_left() -> Iterator[None]:
     assert children() <= before, "a child process was left"
 
 
-def test_a_worker_killed_once_is_replaced(tmp_path: Path) -> None:
-    outcomes = run(["a", "kill_once", "b", "c"], tmp_path)
-    assert [outcome.value for outcome in outcomes] == ["a done", "kill_once survived", "b done", "c done"]
-    assert [outcome.attempts for outcome in outcomes] == [1, 2, 1, 1]
-
-
-@pytest.mark.parametrize(
-    ("kind", "text"),
-    [
-        (
-            "kill",
-            r"killed by SIGKILL \(as the system does when memory is short: use fewer jobs\); given up after 3",
-        ),
-        (
-            "segv",
-            r"SIGSEGV \(Segmentation fault\); its last output was 'native library: something is very wrong'",
-        ),
-        ("exit", r"its process ended with exit status 7; given up after 3 tries"),
-    ],
-)
-def test_a_video_that_always_kills_is_quarantined(tmp_path: Path, kind: str, text: str) -> None:
-    outcomes = run([kind, "a", "b"], tmp_path)
-    assert [outcome.value for outcome in outcomes] == [None, "a done", "b done"]
-    problem = outcomes[0].problem
-    assert problem is not None
-    assert problem.code is ProblemCode.E_CRASH
-    assert problem.source == "item 0"
-    with pytest.raises(AssertionError, match=text):
-        raise AssertionError(problem.message)
-    assert outcomes[0].attempts == 3
-
-
-def test_a_hang_is_killed_and_patience_with_the_living(tmp_path: Path) -> None:
-    outcomes = run(["hang", "slow_but_alive", "hang_once"], tmp_path, timeout_seconds=1.0, tries=2)
-    assert [outcome.value for outcome in outcomes] == [None, "slow_but_alive done", "hang_once survived"]
-    problem = outcomes[0].problem
-    assert problem is not None
-    assert (problem.code, outcomes[0].attempts) == (ProblemCode.E_TIMEOUT, 2)
-    assert problem.message == "no progress for 1 seconds; given up after 2 tries"
-
-
-def test_out_of_memory(tmp_path: Path) -> None:
-    outcomes = run(["grow", "a"], tmp_path, memory_limit_mb=400, tries=1)
-    assert outcomes[1].value == "a done"
-    problem = outcomes[0].problem
-    assert problem is not None
-    assert problem.code is ProblemCode.E_MEMORY
-    assert problem.message == "it needs more than the memory limit of 400 MiB"
-
-
-def test_a_fat_worker_is_replaced_before_the_next_video(tmp_path: Path) -> None:
-    thin = map_videos(jobs.hoard, [0, 1, 2], executor="processes", jobs=1)
-    assert len({outcome.value for outcome in thin}) == 1
-    fat = map_videos(jobs.hoard, [0, 1, 2], executor="processes", jobs=1, memory_limit_mb=220)
-    assert all(outcome.is_ok and outcome.attempts == 1 for outcome in fat)
-    assert len({outcome.value for outcome in fat}) == 3
-
-
-def test_noise_of_children_stays_theirs(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    outcomes = run(["noise", "segv", "noise"], tmp_path, tries=1)
-    assert [outcome.value for outcome in outcomes] == ["noise done", None, "noise done"]
-    assert outcomes[1].traceback == "native library: something is very wrong\n"
-    assert capfd.readouterr() == ("", "")
-
-
-def test_what_does_not_pickle(tmp_path: Path) -> None:
+def test_what_does_not_pickle() -> None:
     with pytest.raises(TypeError, match=r"the function cannot be sent to a worker process .* no lambdas"):
         map_videos(lambda item, heartbeat: item, [1], executor="processes")
     with pytest.raises(TypeError, match=r"item 1 cannot be sent to a worker process"):
         map_videos(jobs.double, [1, lambda: 2], executor="processes")
-    outcome = run(["unpicklable"], tmp_path)[0]
-    assert outcome.problem is not None
-    assert outcome.problem.code is ProblemCode.E_CRASH
-    # Python 3.13 words it without "pickle".
-    assert re.search("pickle|get local object", outcome.problem.message)
 
 
 def test_partials_and_source_names() -> None:
@@ -142,18 +66,6 @@ def test_no_python_to_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/nonexistent/python")
     with pytest.raises(WorkerError, match=r"cannot start a worker process: .*; use fewer jobs"):
         map_videos(jobs.double, [1], executor="processes")
-
-
-def script(tmp_path: Path, text: str, *arguments: str) -> subprocess.Popen[str]:
-    path = tmp_path / "script.py"
-    path.write_text(f"import sys\nsys.path.insert(0, {TESTS!r})\n" + textwrap.dedent(text))
-    return subprocess.Popen(
-        [sys.executable, str(path), *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
 
 
 def test_functions_of_a_script(tmp_path: Path) -> None:
@@ -190,28 +102,13 @@ DRIVER = """
     from helpers import driver
     if __name__ == "__main__":
         print("ready", flush=True)
-        driver.drive(Path(sys.argv[1]), float(sys.argv[2]))
+        driver.drive(Path(sys.argv[1]), float(sys.argv[2]), "processes")
         print("done", flush=True)
 """
 
 
 def pids_in(folder: Path) -> set[int]:
     return {int(path.name) for path in folder.glob("pids/*")}
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
-    except FileNotFoundError:
-        return False
-    return state not in "ZX"
-
-
-def wait_until(condition: object, seconds: float = 30.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():  # type: ignore[operator]
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])

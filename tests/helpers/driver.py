@@ -21,8 +21,8 @@ def work(item: int, heartbeat: Any, *, folder: Path, seconds: float) -> int:
     return item
 
 
-def drive(folder: Path, seconds: float) -> None:
+def drive(folder: Path, seconds: float, executor: str) -> None:
     for name in ("pids", "starts", "done"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     left = [item for item in range(12) if not (folder / "done" / str(item)).exists()]
-    map_videos(functools.partial(work, folder=folder, seconds=seconds), left, executor="processes", jobs=2)
+    map_videos(functools.partial(work, folder=folder, seconds=seconds), left, executor=executor, jobs=2)

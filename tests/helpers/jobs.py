@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -9,12 +10,15 @@ import sys
 import time
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pyarrow as pa
 
+from evfr._core import atomic
 from evfr._core.types import Problem
 from evfr.errors import ProblemCode, StoreError, VideoError
+from evfr.verbs._measure import MeasureJob, Stored, measure_video
 
 
 def double(item: int, heartbeat: Any) -> int:
@@ -79,7 +83,34 @@ def misbehave(item: tuple[str, str], heartbeat: Any) -> str:
         raise MemoryError
     if what == "unpicklable":
         return lambda: None  # type: ignore[return-value]
+    if what == "kill_the_parent":
+        os.kill(os.getppid(), signal.SIGKILL)
+        time.sleep(600)
+    if what == "leave_a_mark":
+        (Path(folder) / "pids" / str(os.getpid())).touch()
+        time.sleep(0.5)
     if what == "noise":
         os.write(1, b"noise on stdout\n")
         os.write(2, b"[h264 @ 0x1] noise on stderr\n")
     return f"{what} done"
+
+
+def measure(item: tuple[str, MeasureJob, str], heartbeat: Any) -> Stored:
+    """Measure a video into the store, unless something happens halfway through writing; starts leave marks."""
+    what, job, folder = item
+    with (Path(folder) / Path(job.source.video_id).name).open("a") as file:
+        file.write("x")
+    if what == "ok":
+        return measure_video(job, heartbeat)
+
+    def write(sink: Any, data: Any) -> int:
+        half = bytes(memoryview(data).cast("B"))[: max(1, len(data) // 2)]
+        os.write(sink._descriptor, half)
+        if what == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if what == "hang":
+            time.sleep(600)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with mock.patch.object(atomic._Sink, "write", write):
+        return measure_video(job, heartbeat)

@@ -1,4 +1,4 @@
-"""Run one function over many videos: here, or in child processes that may die.
+"""Run one function over many videos: here, in child processes that may die, or on the machines of a Ray cluster.
 
 ``map_videos(fn, items, executor=...)`` calls ``fn(item, heartbeat)`` for every item and returns one
 `Outcome` for each, in input order and with the same content for any number of workers. What goes wrong with
@@ -24,6 +24,7 @@ from evfr.distributed._boundary import (
     run_item,
     source_name,
 )
+from evfr.distributed._ray import run_ray
 from evfr.distributed._serial import run_serial
 from evfr.distributed._supervisor import run_processes
 from evfr.errors import WorkerError
@@ -39,7 +40,7 @@ __all__ = [
     "source_name",
 ]
 
-EXECUTORS: dict[str, Executor] = {"serial": run_serial, "processes": run_processes}
+EXECUTORS: dict[str, Executor] = {"serial": run_serial, "processes": run_processes, "ray": run_ray}
 
 
 def map_videos(
@@ -51,6 +52,7 @@ def map_videos(
     memory_limit_mb: int | None = None,
     timeout_seconds: float | None = None,
     tries: int = 3,
+    gpus_per_worker: float = 0.0,
     on_outcome: Callable[[Outcome], None] | None = None,
     on_progress: Callable[[int, int, int | None], None] | None = None,
 ) -> list[Outcome]:
@@ -61,14 +63,16 @@ def map_videos(
     fn : callable
         ``fn(item, heartbeat) -> value``. It calls ``heartbeat(done, total)`` as it goes on (``total`` may be
         None), which is cheap. For ``processes`` it is a function of a module, or a `functools.partial` of
-        one.
+        one; ``ray`` takes lambdas and functions of an interactive session as well.
     items : sequence
         The inputs, often `VideoSource` values.
-    executor : {"serial", "processes"} or callable
-        ``serial`` runs here, ``processes`` in child processes. Only the latter can be limited and may die:
-        ``jobs``, the two limits and ``tries`` mean nothing to ``serial``.
+    executor : {"serial", "processes", "ray"} or callable
+        ``serial`` runs here, ``processes`` in child processes, ``ray`` in child processes on the cluster that
+        this program is connected to or ``RAY_ADDRESS`` names, else on one of this machine alone, which is
+        stopped at the end. Only children can be limited and may die: ``jobs``, the two limits and ``tries``
+        mean nothing to ``serial``.
     jobs : int, optional
-        How many at once; by default one for each CPU that this process may use.
+        How many at once; by default one for each CPU that this process may use, or that the cluster has.
     memory_limit_mb : int, optional
         Resident memory of one worker, libraries (about 150 MiB) included, in MiB. A worker that has more is
         killed. It is measured 20 times a second, so it may be exceeded for a moment. The address space is
@@ -77,6 +81,9 @@ def map_videos(
         A worker that calls no heartbeat for this long is killed.
     tries : int
         An item whose worker dies is started this often before it is given up (quarantined).
+    gpus_per_worker : float
+        GPUs that ``ray`` reserves for each worker; a part of one is allowed. The other executors reserve
+        nothing, so they refuse it.
     on_outcome : callable, optional
         Called here with each `Outcome` when it comes, in whatever order they end.
     on_progress : callable, optional
@@ -96,7 +103,9 @@ def map_videos(
     TypeError
         If ``fn`` or an item cannot be sent to a child process.
     WorkerError
-        If child processes cannot be started, or an executor loses an item.
+        If child processes or the cluster cannot be started, or an executor loses an item.
+    MissingExtraError
+        If ``executor`` is ``"ray"`` and Ray is not installed.
 
     Examples
     --------
@@ -109,10 +118,17 @@ def map_videos(
     if isinstance(executor, str):
         if executor not in EXECUTORS:
             raise ValueError(f"executor must be one of {sorted(EXECUTORS)} or a callable, got {executor!r}")
+        if gpus_per_worker and executor != "ray":
+            raise ValueError(
+                f"gpus_per_worker is for executor='ray', which reserves them; leave it 0 with {executor!r}"
+            )
         executor = EXECUTORS[executor]
+    has_default_jobs = jobs is None
     if jobs is None:
         jobs = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    options = ExecutionOptions(jobs, memory_limit_mb, timeout_seconds, tries, on_progress)
+    options = ExecutionOptions(
+        jobs, memory_limit_mb, timeout_seconds, tries, on_progress, has_default_jobs, gpus_per_worker
+    )
     found: list[Outcome | None] = [None] * len(items)
     running = executor(fn, items, options)
     with contextlib.closing(running) if isinstance(running, Generator) else contextlib.nullcontext():

@@ -71,6 +71,11 @@ class ExecutionOptions:
         How often an item whose worker dies is started.
     on_progress : callable or None
         ``on_progress(item_index, done, total)``.
+    has_default_jobs : bool
+        Whether the caller left ``jobs`` open, so that it is only the number of cores here: an executor with
+        other machines may use all of theirs.
+    gpus_per_worker : float
+        GPUs that each worker gets for itself, 0 or more; a part of one may be asked for.
     """
 
     jobs: int = 1
@@ -78,6 +83,8 @@ class ExecutionOptions:
     timeout_seconds: float | None = None
     tries: int = 3
     on_progress: Callable[[int, int, int | None], None] | None = None
+    has_default_jobs: bool = False
+    gpus_per_worker: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("jobs", "tries"):
@@ -87,6 +94,8 @@ class ExecutionOptions:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"{name} must be positive or None, got {value}")
+        if not self.gpus_per_worker >= 0:
+            raise ValueError(f"gpus_per_worker must be 0 or more, got {self.gpus_per_worker}")
 
 
 class Executor(Protocol):

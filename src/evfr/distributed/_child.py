@@ -20,9 +20,10 @@ from evfr._core.types import Problem
 from evfr.distributed._boundary import ExecutionOptions, Outcome, run_item
 from evfr.errors import ProblemCode, WorkerError
 
-__all__ = ["Child"]
+__all__ = ["TICK_SECONDS", "Child", "unpacked"]
 
 _START_SECONDS = 300.0
+TICK_SECONDS = 0.05
 _READ_BYTES = 1 << 20
 _TAIL_BYTES = 8192
 
@@ -87,7 +88,7 @@ class Child:
         return True
 
     def receive(self, options: ExecutionOptions) -> Iterator[Outcome]:
-        """Read what has come, tell the progress, yield the outcome if it is complete."""
+        """Read what has come, tell the progress, yield the outcome if it is complete, its value still pickled."""
         while not self._is_eof:
             try:
                 data = os.read(self._pipe, _READ_BYTES)
@@ -110,7 +111,7 @@ class Child:
                 options.on_progress(self.task[0], *content)
             elif kind == "outcome":
                 self.task = None
-                yield _unpacked(content[0])
+                yield content[0]
 
     def watch(self, step: float, options: ExecutionOptions) -> None:
         """Kill the child if it has been silent for too long or has grown too large."""
@@ -220,7 +221,8 @@ class Child:
         return pages * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
 
 
-def _unpacked(outcome: Outcome) -> Outcome:
+def unpacked(outcome: Outcome) -> Outcome:
+    """Return what a child sent with its value unpickled; where that fails, it is the item's problem."""
     if outcome.problem is not None:
         return outcome
 

@@ -18,15 +18,14 @@ from selectors import DefaultSelector
 from typing import Any
 
 from evfr.distributed._boundary import ExecutionOptions, Heartbeat, Outcome, source_name
-from evfr.distributed._child import Child
+from evfr.distributed._child import TICK_SECONDS, Child, unpacked
 from evfr.distributed._worker import LOADING
 from evfr.errors import WorkerError
 
 __all__ = ["run_processes"]
 
-_TICK_SECONDS = 0.05
-_FAREWELL_SECONDS = 2.0
-_MAX_BAD_STARTS = 3
+FAREWELL_SECONDS = 2.0
+MAX_BAD_STARTS = 3
 
 
 def run_processes(
@@ -73,8 +72,8 @@ def run_processes(
                 idle = sum(child.task is None for child in children)
                 if len(children) < options.jobs and idle < len(waiting):
                     children.append(Child(setup, selector))
-                for key, _ in selector.select(_TICK_SECONDS):
-                    yield from key.data.receive(options)
+                for key, _ in selector.select(TICK_SECONDS):
+                    yield from map(unpacked, key.data.receive(options))
                 now = time.monotonic()
                 step = min(now - last_tick, 1.0)  # a supervisor that was stopped or asleep accuses nobody
                 last_tick = now
@@ -90,7 +89,7 @@ def run_processes(
                             if child.give(index, attempts, names[index], pickled[index]):
                                 waiting.popleft()
                         continue
-                    yield from child.receive(options)  # what it sent before it died counts
+                    yield from map(unpacked, child.receive(options))  # what it sent before it died counts
                     children.remove(child)
                     child.bury()
                     if child.task is not None:
@@ -101,7 +100,7 @@ def run_processes(
                             yield child.obituary(names[index], options)
                     elif not child.is_ready:
                         bad_starts += 1
-                        if bad_starts >= _MAX_BAD_STARTS or child.has_refused:
+                        if bad_starts >= MAX_BAD_STARTS or child.has_refused:
                             raise WorkerError(
                                 f"worker processes do not start: {child.cause(options)}; the function must "
                                 "stand in a module that a new Python can import"
@@ -140,13 +139,13 @@ def _setup(fn: Callable[[Any, Heartbeat], Any], pickled: Sequence[bytes]) -> byt
                 "worker processes cannot import what is defined in an interactive session; put it into a "
                 "module, or use executor='serial'"
             )
-    return pickle.dumps({"path": list(sys.path), "main": main, "fn": data})
+    return pickle.dumps({"path": list(sys.path), "main": main, "fn": data, "pickler": "pickle"})
 
 
 def _farewell(children: Sequence[Child]) -> None:
     for child in children:
         child.hang_up()
-    deadline = time.monotonic() + _FAREWELL_SECONDS
+    deadline = time.monotonic() + FAREWELL_SECONDS
     with contextlib.suppress(TimeoutError):
         for child in children:
             child.wait(deadline - time.monotonic())

@@ -7,6 +7,7 @@ on the command line is a length (8 bytes, little-endian) and a pickle.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import pickle
 import signal
@@ -48,6 +49,7 @@ def main() -> None:
     from evfr.distributed._boundary import run_item
 
     fn = pickle.loads(setup["fn"])
+    dumps = importlib.import_module(setup["pickler"]).dumps
     send("ready")
 
     last = 0.0
@@ -61,7 +63,8 @@ def main() -> None:
 
     def call(pickled: bytes, heartbeat: Any) -> bytes:
         # Inside the boundary: what does not pickle is this item's problem.
-        return pickle.dumps(fn(pickle.loads(pickled), heartbeat), protocol=5)
+        data: bytes = dumps(fn(pickle.loads(pickled), heartbeat), protocol=5)
+        return data
 
     while True:
         try:
