@@ -41,6 +41,7 @@ def rows(*pairs: tuple[str, int]) -> pa.Table:
             "inclusion_probability": pa.array([None] * n, pa.float64()),
             "rank": pa.array(range(n), pa.int64()),
             "reason": ["because"] * n,
+            "gain": [None] * n,
         },
         schema=SELECTION_SCHEMA,
     )

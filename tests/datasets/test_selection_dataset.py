@@ -52,6 +52,7 @@ def select(paths: dict[str, Path], wanted: dict[str, tuple[int, ...]]) -> Select
         "inclusion_probability": [None] * len(rows),
         "rank": list(range(len(rows))),
         "reason": ["test"] * len(rows),
+        "gain": [None] * len(rows),
     }
     manifest = {"inputs": [{"video_id": name, "path": str(path)} for name, path in paths.items()]}
     return Selection(pa.table(columns, schema=SELECTION_SCHEMA), manifest)
@@ -199,6 +200,7 @@ def select_of_nothing(dataset: SelectionDataset, path: Path) -> Selection:
         "inclusion_probability": [None],
         "rank": [0],
         "reason": [""],
+        "gain": [None],
     }
     manifest = {"inputs": [{"video_id": "a", "path": str(path)}]}
     return Selection(pa.table(columns, schema=SELECTION_SCHEMA), manifest)

@@ -62,8 +62,13 @@ def test_cells_are_within_scenes_and_hold_usable_frames(data):
             )
 
 
+def test_a_floor_per_scene_holds_whatever_the_count():
+    assert time_cells(30, 0, cuts=[10, 20], per_scene=2) == (0, 5, 10, 15, 20, 25)
+    assert time_cells(12, 0, cuts=[2], per_scene=4) == (0, 1, 2, 5, 7, 10)
+
+
 def test_bad_arguments():
-    with pytest.raises(ValueError, match="n_frames and count must be 0 or more, got 3 and -1"):
+    with pytest.raises(ValueError, match="n_frames, count and per_scene must be 0 or more, got 3, -1 and 0"):
         time_cells(3, -1)
     with pytest.raises(ValueError, match=r"usable must be \(3,\) bool, got \(2,\)"):
         time_cells(3, 1, usable=np.ones(2, bool))

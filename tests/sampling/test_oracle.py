@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import combinations, product
+from itertools import combinations, pairwise, product
 
 import numpy as np
 import pytest
@@ -24,18 +24,16 @@ def holds(n_frames: int, constraints: Constraints, chosen: set[int]) -> bool:
         return False
     taken = sorted(chosen | set(constraints.labeled))
     bounds = [*constraints.cells, n_frames]
-    if constraints.cells and not all(
-        any(a <= i < b for i in taken) for a, b in zip(bounds, bounds[1:], strict=False)
-    ):
+    if constraints.cells and not all(any(a <= i < b for i in taken) for a, b in pairwise(bounds)):
         return False
-    for a, b in zip(taken, taken[1:], strict=False):
+    for a, b in pairwise(taken):
         both = a in constraints.labeled and b in constraints.labeled
         if constraints.min_gap is not None and b - a < constraints.min_gap and not both:
             return False
     if constraints.max_gap is not None:
         # The head is measured from frame 0, the tail to the last frame.
         marks = [0, *taken, n_frames - 1]
-        if any(b - a > constraints.max_gap for a, b in zip(marks, marks[1:], strict=False)):
+        if any(b - a > constraints.max_gap for a, b in pairwise(marks)):
             return False
     return True
 

@@ -299,7 +299,7 @@ def test_without_a_signal_nothing_is_measured(select: Select, clips: Path, tmp_p
             {"signal": "none", "method": "uniform", "allocation": "activity"},
             "allocation by activity needs a signal",
         ),
-        ({"embedding": "hog"}, "embedding is what the signal feature compares"),
+        ({"embedding": "hog"}, "embedding is for methods on embeddings and the signal feature"),
         ({"strides": [1, 1]}, "strides must be different"),
         ({"strides": [2], "n": 3}, "strides are the budgets"),
         ({"labels": Path("x.csv")}, "give strides as well"),

@@ -39,6 +39,7 @@ SELECTION_SCHEMA = pa.schema(
         pa.field("inclusion_probability", pa.float64()),
         pa.field("rank", pa.int64(), nullable=False),
         pa.field("reason", pa.string(), nullable=False),
+        pa.field("gain", pa.float64()),
     ]
 )
 """Columns of ``selection.parquet``: one row per selected frame, by video and then by frame index."""
@@ -56,7 +57,7 @@ class Selection:
         ``time_base_num / time_base_den`` seconds; ``time_seconds`` from the stream's first pts; ``luma_hash``
         (XXH64 of the luma plane, verified at extraction); ``weight`` (the FVI value, null without a signal);
         ``inclusion_probability`` (null where unknown); ``rank`` (0 = the last to go when the budget shrinks);
-        ``reason`` (why this frame).
+        ``reason`` (why this frame); ``gain`` (what it added when it was taken, null for methods without gains).
     manifest : mapping
         The content of ``selection.json``: inputs with hashes, parameters, versions, per-video facts, problems.
     folder : Path or None
@@ -222,6 +223,8 @@ class Selection:
         except (OSError, pa.ArrowException) as error:
             raise SelectionFileError(f"{table_path} is no readable Parquet file: {error}") from error
         try:
+            if "gain" not in table.column_names:  # written before selections had it
+                table = table.append_column("gain", pa.nulls(len(table), pa.float64()))
             return cls(table.cast(SELECTION_SCHEMA), manifest, folder)
         except (pa.ArrowException, ValueError, SelectionFileError) as error:
             raise SelectionFileError(f"{table_path}: {error}") from error

@@ -21,6 +21,7 @@ def time_cells(
     times: ArrayLike | None = None,
     cuts: ArrayLike | None = None,
     usable: NDArray[np.bool_] | None = None,
+    per_scene: int = 0,
 ) -> tuple[int, ...]:
     """Divide a video into about ``count`` stretches of time inside its scenes, for `Constraints.cells` (ours).
 
@@ -36,11 +37,13 @@ def time_cells(
         First frame of every scene after the first.
     usable : (N,) bool or None
         Frames that may be chosen or are labelled; None is all. Every stretch holds at least one.
+    per_scene : int
+        Fewest stretches of every scene, as far as it has usable frames, even if they are more than ``count``.
 
     Returns
     -------
     tuple of int
-        First frame of each stretch, 0 first; at most ``count`` of them, empty for ``count`` 0 or no usable frame.
+        First frame of each stretch, 0 first; empty where none is wanted or no frame is usable.
 
     Notes
     -----
@@ -56,12 +59,14 @@ def time_cells(
     >>> time_cells(12, 2, cuts=[1, 2, 3])
     (0, 6)
     """
-    if n_frames < 0 or count < 0:
-        raise ValueError(f"n_frames and count must be 0 or more, got {n_frames} and {count}")
+    if n_frames < 0 or count < 0 or per_scene < 0:
+        raise ValueError(
+            f"n_frames, count and per_scene must be 0 or more, got {n_frames}, {count} and {per_scene}"
+        )
     good = np.ones(n_frames, np.bool_) if usable is None else np.asarray(usable, np.bool_)
     if good.shape != (n_frames,):
         raise ValueError(f"usable must be ({n_frames},) bool, got {good.shape}")
-    if not good.any() or count == 0:
+    if not good.any() or max(count, per_scene) == 0:
         return ()
     clock = _clock(n_frames, times, good)
     bounds = np.unique(np.concatenate([[0], np.asarray([] if cuts is None else cuts, np.int64), [n_frames]]))
@@ -71,10 +76,12 @@ def time_cells(
     held = np.add.reduceat(good, bounds[:-1], dtype=np.int64)
     if held[0] == 0 and len(held) > 1:
         bounds, held = np.delete(bounds, 1), held[1:]
+    least = np.minimum(max(per_scene, 1), held)
+    count = max(count, int(least.sum())) if per_scene else count
     if count < len(held):
-        bounds, held = np.array([0, n_frames]), np.array([good.sum()])
+        bounds, held, least = np.array([0, n_frames]), np.array([good.sum()]), np.ones(1, np.int64)
     spans = np.diff(clock[bounds])
-    shares = allocate(min(count, int(held.sum())), spans, minimum=np.ones(len(held), np.int64), maximum=held)
+    shares = allocate(min(count, int(held.sum())), spans, minimum=least, maximum=held)
     starts: list[int] = []
     for first, stop, share in zip(bounds[:-1], bounds[1:], shares, strict=True):
         edges = clock[first] + (clock[stop] - clock[first]) * np.arange(1, share) / share

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from evfr._core.types import FrameTable
     from evfr.sampling import Constraints, Sample
+    from evfr.verbs._embedding import EmbeddedVideo
     from evfr.verbs._measure import Measured
     from evfr.verbs._request import FrameNames, Request
     from evfr.verbs.score import VideoScore
@@ -37,7 +39,12 @@ class Chosen:
     seed: int
 
 
-def choose(measured: Sequence[Measured], scores: Sequence[VideoScore], request: Request) -> list[Chosen]:
+def choose(
+    measured: Sequence[Measured],
+    scores: Sequence[VideoScore],
+    request: Request,
+    embedded: Sequence[EmbeddedVideo] | None = None,
+) -> list[Chosen]:
     """Divide the budget over the usable videos and sample each of them.
 
     Parameters
@@ -48,6 +55,8 @@ def choose(measured: Sequence[Measured], scores: Sequence[VideoScore], request: 
         Their summaries, in the same order.
     request : Request
         What was asked for.
+    embedded : sequence of EmbeddedVideo or None
+        One per video, for methods on embeddings.
 
     Returns
     -------
@@ -64,64 +73,102 @@ def choose(measured: Sequence[Measured], scores: Sequence[VideoScore], request: 
     import numpy as np
 
     from evfr._core.rng import spawn_seed
-    from evfr.errors import ConstraintError, InputError
+    from evfr.errors import InputError
     from evfr.sampling import feasible_range, sample
+    from evfr.verbs._choose_embedded import only_embedded, sample_embedded
 
-    pairs = [
-        (video, score)
-        for video, score in zip(measured, scores, strict=True)
-        if video.table is not None and bool(video.table.is_selectable.any())
+    rows = [
+        row
+        for row, video in enumerate(measured)
+        if video.table is not None
+        and bool(video.table.is_selectable.any())
+        and (embedded is None or len(embedded[row].frame_index) > 0)
     ]
+    pairs = [(measured[row], scores[row]) for row in rows]
     if not pairs:
         raise InputError(
             f"none of the {len(measured)} inputs has a usable frame: "
             + "; ".join(str(problem) for video in measured[:3] for problem in video.problems[:1])
         )
     per_video = constrain([video for video, _ in pairs], request)
+    usable = np.array([_usable(c) for c in per_video], np.int64)
+    if embedded is not None:
+        per_video = [
+            only_embedded(constraints, embedded[row], request)
+            for constraints, row in zip(per_video, rows, strict=True)
+        ]
+    if request.per_scene_min:
+        per_video = [
+            _with_scenes(score, video.table, constraints, request.per_scene_min)
+            for (video, score), constraints in zip(pairs, per_video, strict=True)
+            if video.table is not None
+        ]
     ranges = []
     for (video, _), constraints in zip(pairs, per_video, strict=True):
         assert video.table is not None
-        with _naming(video.source.video_id):
+        with naming(video.source.video_id):
             ranges.append(feasible_range(len(video.table), constraints, video.table.time_seconds))
     low = np.array([span[0] for span in ranges], np.int64)
     high = np.array([span[1] for span in ranges], np.int64)
-    usable = np.array([_usable(c) for c in per_video], np.int64)
     size = np.array([max(video.table.duration_seconds, 1e-9) for video, _ in pairs])  # type: ignore[union-attr]
     activity = np.array([_activity(score, request.signal) for _, score in pairs])
     counts, minimum, maximum = _counts(request, pairs, usable, low, high, size, activity)
+    seeds = [spawn_seed(request.seed, video.digest) if len(pairs) > 1 else request.seed for video, _ in pairs]
+    if embedded is not None:
+        samples = sample_embedded(
+            pairs, [embedded[row] for row in rows], per_video, request, counts, minimum, maximum, seeds
+        )
+    else:
+        samples = []
+        for row, ((video, score), constraints) in enumerate(zip(pairs, per_video, strict=True)):
+            assert video.table is not None
+            with naming(video.source.video_id):
+                samples.append(
+                    sample(
+                        request.method,
+                        _weights(video, score, request.signal),
+                        int(counts[row]),
+                        times=video.table.time_seconds,
+                        seed=seeds[row],
+                        constraints=constraints,
+                        options=_options(request),
+                        cuts=score.cuts,
+                    )
+                )
     chosen = []
     for row, ((video, score), constraints) in enumerate(zip(pairs, per_video, strict=True)):
-        assert video.table is not None
-        seed = spawn_seed(request.seed, video.digest) if len(pairs) > 1 else request.seed
-        weights = _weights(video, score, request.signal)
-        try:
-            drawn = sample(
-                request.method,
-                weights,
-                int(counts[row]),
-                times=video.table.time_seconds,
-                seed=seed,
-                constraints=constraints,
-                options=_options(request),
-                cuts=score.cuts,
-            )
-        except ConstraintError as error:
-            raise ConstraintError(f"{video.source.video_id}: {error}") from error
         chosen.append(
             Chosen(
                 video,
                 score,
-                drawn,
-                weights,
+                samples[row],
+                _weights(video, score, request.signal),
                 constraints,
                 float(size[row]),
                 float(activity[row]),
                 int(minimum[row]),
                 int(maximum[row]),
-                seed,
+                seeds[row],
             )
         )
     return chosen
+
+
+def _with_scenes(
+    score: VideoScore, table: FrameTable, constraints: Constraints, per_scene: int
+) -> Constraints:
+    """Add the floor of every scene."""
+    import numpy as np
+
+    from evfr.sampling import time_cells
+
+    usable = np.array(constraints.selectable, bool)
+    usable[list(constraints.exclude)] = False
+    usable[list(constraints.labeled)] = True
+    cells = time_cells(
+        len(table), 0, times=table.time_seconds, cuts=score.cuts, usable=usable, per_scene=per_scene
+    )
+    return replace(constraints, cells=cells)
 
 
 def constrain(videos: Sequence[Measured], request: Request) -> list[Constraints]:
@@ -295,7 +342,7 @@ def _options(request: Request) -> Mapping[str, Any]:
     return request.method_options
 
 
-class _naming:
+class naming:
     """Put a video's name before the text of a ConstraintError raised inside."""
 
     def __init__(self, video_id: str) -> None:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from evfr._core.selection import Selection
     from evfr.reports import StrideRow
     from evfr.verbs._choose import Chosen
+    from evfr.verbs._embedding import EmbeddedVideo
     from evfr.verbs._measure import Measured
     from evfr.verbs._request import Request
 
@@ -29,6 +30,7 @@ class Run:
     jobs: int | None
     memory_limit_mb: int | None
     timeout_seconds: float | None
+    device: str = "auto"
 
     @property
     def execution(self) -> dict[str, Any]:
@@ -48,6 +50,8 @@ def finish(
     request: Request,
     run: Run,
     strides: Sequence[StrideRow] = (),
+    *,
+    embedded: Sequence[EmbeddedVideo] | None = None,
 ) -> Selection:
     """Choose, extract and write one selection.
 
@@ -63,6 +67,8 @@ def finish(
         Where to write.
     strides : sequence of StrideRow
         Reduced datasets, for the report.
+    embedded : sequence of EmbeddedVideo or None
+        One per input, for methods on embeddings.
 
     Returns
     -------
@@ -71,19 +77,23 @@ def finish(
     """
     from evfr._core.selection import Selection
     from evfr.verbs._choose import choose
+    from evfr.verbs._choose_embedded import measure_coverage
     from evfr.verbs._manifest import build_manifest, build_table
     from evfr.verbs.score import signal_problems, summarise
 
     scores = [summarise(video) for video in measured]
-    chosen = choose(measured, scores, request)
+    chosen = choose(measured, scores, request, embedded)
     problems = [problem for video in measured for problem in video.problems]
+    known = set(problems)
+    problems += [problem for video in embedded or () for problem in video.problems if problem not in known]
     problems += [problem for score in scores for problem in signal_problems(score)]
     table = build_table(chosen)
+    extra = {} if embedded is None else {"coverage": measure_coverage(chosen, embedded, request)}
     if run.out is None:
-        return Selection(table, build_manifest(shown, request, measured, chosen, problems))
+        return Selection(table, build_manifest(shown, request, measured, chosen, problems, extra))
     files, pictures, missed = _write_images(measured, chosen, request, run)
     _drop_stale(run.out, {name for own in files.values() for name in own})
-    manifest = build_manifest(shown, request, measured, chosen, [*problems, *missed])
+    manifest = build_manifest(shown, request, measured, chosen, [*problems, *missed], extra)
     selection = Selection(table, manifest, run.out)
     if not strides:
         selection.save(run.out)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,7 @@ def build_manifest(
     measured: Sequence[Measured],
     chosen: Sequence[Chosen],
     problems: Sequence[Problem],
+    extra: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return the JSON-ready content of ``selection.json``: nothing in it depends on when or where it is written.
 
@@ -41,6 +42,8 @@ def build_manifest(
         The usable ones.
     problems : sequence of Problem
         Everything found wrong.
+    extra : mapping or None
+        More entries of the summary.
 
     Returns
     -------
@@ -60,6 +63,7 @@ def build_manifest(
             "failed": sum(video.status == "failed" for video in measured),
             "frames": sum(0 if video.table is None else len(video.table) for video in measured),
             "selected": sum(len(entry.sample.indices) for entry in chosen),
+            **(extra or {}),
         },
         "inputs": [_input(video, by_id.get(video.source.video_id)) for video in measured],
         "problems": [problem.to_dict() for problem in problems],
@@ -145,6 +149,9 @@ def build_table(chosen: Sequence[Chosen]) -> pa.Table:
                     "inclusion_probability": pa.array(sample.inclusion, pa.float64(), from_pandas=True),
                     "rank": pa.array(sample.rank, pa.int64()),
                     "reason": pa.array(list(sample.reasons), pa.string()),
+                    "gain": pa.array([None] * n, pa.float64())
+                    if sample.gains is None
+                    else pa.array(sample.gains, pa.float64(), from_pandas=True),
                 },
                 schema=SELECTION_SCHEMA,
             )

@@ -15,6 +15,8 @@ FrameNames = tuple[tuple[str | None, int], ...]
 """Frames named by the user: (video id, frame index); None stands for the only video."""
 
 _FRAME_FIELDS = ("include", "exclude", "labeled")
+_LATER_FIELDS = {"weights", "every", "fps", "floor_share", "per_scene_min"}
+"""Fields that manifests of earlier versions lack."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +31,15 @@ class Request:
     signal: str = "flow"
     profile: str = "default"
     embedding: str | None = None
+    weights: str | None = None
+    every: int | None = None
+    fps: float | None = None
     seed: int = 0
     allocation: Literal["duration", "equal", "activity"] = "duration"
     per_video_min: int | None = None
     per_video_max: int | None = None
+    per_scene_min: int | None = None
+    floor_share: float | None = None
     min_gap: int | None = None
     max_gap: int | None = None
     min_gap_seconds: float | None = None
@@ -53,11 +60,18 @@ class Request:
         for name in ("include", "exclude", "labeled"):
             if any(index < 0 for _, index in getattr(self, name)):
                 raise ValueError(f"{name}: frame indices are 0 or more; indices count from the first frame")
-        for name in ("per_video_min", "min_gap", "max_gap", "min_gap_seconds", "max_gap_seconds"):
+        for name in (
+            "per_video_min",
+            "per_scene_min",
+            "min_gap",
+            "max_gap",
+            "min_gap_seconds",
+            "max_gap_seconds",
+        ):
             value = getattr(self, name)
             if value is not None and value < 0:
                 raise ValueError(f"{name} must be 0 or more, got {value}")
-        for name in ("min_sharpness", "max_clipped"):
+        for name in ("min_sharpness", "max_clipped", "floor_share"):
             value = getattr(self, name)
             if value is not None and not 0.0 <= value <= 1.0:
                 raise ValueError(f"{name} is a share and must lie in 0..1, got {value}")
@@ -67,6 +81,12 @@ class Request:
             raise ValueError(f"ratio must be in (0, 1], got {self.ratio}")
         if self.stride is not None and self.stride < 1:
             raise ValueError(f"stride must be 1 or more, got {self.stride}")
+        if self.every is not None and self.every < 1:
+            raise ValueError(f"every must be 1 or more, got {self.every}")
+        if self.fps is not None and not 0.0 < self.fps < float("inf"):
+            raise ValueError(f"fps must be above 0 and finite, got {self.fps}")
+        if self.every is not None and self.fps is not None:
+            raise ValueError("give one of every and fps, got both")
         if self.seed < 0:
             raise ValueError(f"seed must be 0 or more, got {self.seed}")
         if not 1 <= self.quality <= 100:
@@ -92,7 +112,7 @@ class Request:
         from evfr.errors import SelectionFileError
 
         names = {item.name for item in fields(cls)}
-        odd = sorted(set(data) ^ names)
+        odd = sorted((set(data) ^ names) - (_LATER_FIELDS - set(data)))
         if odd:
             raise SelectionFileError(
                 f"{where}: parameters {odd} are unknown or missing; the file was edited or cut"

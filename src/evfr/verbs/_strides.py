@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from evfr._core.selection import Selection
     from evfr.reports import StrideRow
+    from evfr.verbs._embedding import EmbeddedVideo
     from evfr.verbs._finish import Run
     from evfr.verbs._measure import Measured
     from evfr.verbs._request import Request
@@ -29,6 +30,7 @@ def reduce_by_strides(
     run: Run,
     strides: tuple[int, ...],
     labels: Path | None,
+    embedded: Sequence[EmbeddedVideo] | None = None,
 ) -> Selection:
     """Make one selection per stride; every method takes as many frames of a clip as its uniform stride would.
 
@@ -46,6 +48,8 @@ def reduce_by_strides(
         Different, 1 or more.
     labels : Path or None
         CSV for the class check.
+    embedded : sequence of EmbeddedVideo or None
+        One per input, for methods on embeddings.
 
     Returns
     -------
@@ -59,14 +63,15 @@ def reduce_by_strides(
     for stride in sorted(strides):
         folder = None if run.out is None else run.out / f"S{stride}"
         part = replace(run, out=folder, has_report=False)
-        reduced.append((stride, finish(measured, shown, replace(request, stride=stride), part)))
+        whole = finish(measured, shown, replace(request, stride=stride), part, embedded=embedded)
+        reduced.append((stride, whole))
     rows = [_row(stride, selection, measured, counts) for stride, selection in reduced]
     first = reduced[0][1]
     if run.out is not None:
         _write_summary(run.out, rows, [video.source.video_id for video in measured])
         if run.has_report:
             last = replace(request, stride=max(strides))
-            finish(measured, shown, last, replace(run, has_frames=False), strides=rows)
+            finish(measured, shown, last, replace(run, has_frames=False), strides=rows, embedded=embedded)
     return replace(first, reduced=tuple(reduced))
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from evfr._core.selection import Selection
+    from evfr.verbs._embedding import EmbeddedVideo
     from evfr.verbs._finish import Run
     from evfr.verbs._measure import Measured
     from evfr.verbs._request import Request
@@ -24,15 +25,20 @@ def select(
     stride: int | None = None,
     method: str = "auto",
     method_options: Mapping[str, object] | None = None,
-    signal: Literal["flow", "ssim", "feature", "difference", "motion", "none"] = "flow",
+    signal: Literal["flow", "ssim", "feature", "difference", "motion", "none"] | None = None,
     profile: Literal["fast", "default", "reference"] = "default",
     embedding: str | None = None,
+    weights: Path | None = None,
+    every: int | None = None,
+    fps: float | None = None,
     seed: int = 0,
     out: Path | None = None,
     from_: Path | None = None,
     allocation: Literal["duration", "equal", "activity"] = "duration",
     per_video_min: int | None = None,
     per_video_max: int | None = None,
+    per_scene_min: int | None = None,
+    floor_share: float | None = None,
     min_gap: int | None = None,
     max_gap: int | None = None,
     min_gap_seconds: float | None = None,
@@ -51,6 +57,7 @@ def select(
     no_frames: bool = False,
     no_report: bool = False,
     store: Path | None = None,
+    device: str = "auto",
     executor: Literal["serial", "processes", "ray"] = "processes",
     jobs: int | None = None,
     memory_limit_mb: int | None = 4096,
@@ -72,15 +79,24 @@ def select(
     stride : int or None
         Budget as one frame in so many of each video, rounded up; with ``uniform`` exactly every stride-th frame.
     method : str, a key of `evfr.sampling.SAMPLERS`
-        How to sample (UFS, RFS, AFS of Yoon & Choi 2023; systematic and auto are ours).
+        How to sample: by the FVI (UFS, RFS, AFS of Yoon & Choi 2023; systematic and auto are ours), or by embeddings
+        (farthest, facility, kmeans, kmedoids, segment-medoid).
     method_options : mapping or None
         Options of the method itself, by name; on the command line they are options of their own.
-    signal : {"flow", "ssim", "feature", "difference", "motion", "none"}
-        What weighs the frames; ``none`` measures nothing, for ``uniform`` and ``random``.
+    signal : {"flow", "ssim", "feature", "difference", "motion", "none"} or None
+        What weighs the frames; ``none`` measures nothing, for ``uniform``, ``random`` and methods on embeddings.
+        None is ``flow``; with methods on embeddings ``feature``, which the report then shows.
     profile : {"fast", "default", "reference"}
         Flow at 160 px, at 320 px, or at full size; SSIM in 8x8 blocks or, for the reference, in Gaussian windows.
     embedding : str or None
-        What ``feature`` compares: ``thumbnail``, ``hsv``, ``hog``, ``dct`` or an ONNX file; None is ``thumbnail``.
+        What methods on embeddings and ``feature`` compare: ``thumbnail``, ``hsv``, ``hog``, ``dct``, an ONNX file, or a
+        model as in ``evfr embed``; None is ``thumbnail``.
+    weights : Path or None
+        The embedding model's weights file, for models that need one.
+    every : int or None
+        Embed only every so many-th frame; only these can be chosen.
+    fps : float or None
+        Embed only so many frames per second of true time; only these can be chosen.
     seed : int
         Seed of every random draw; the same seed gives the same frames on any number of workers.
     out : Path or None
@@ -93,6 +109,11 @@ def select(
         Fewest frames of each video; None is 1 while the budget reaches for all videos.
     per_video_max : int or None
         Most frames of each video.
+    per_scene_min : int or None
+        Fewest frames of each scene (stretch between hard cuts), spread over it.
+    floor_share : float or None
+        Share of the budget, in [0, 1], that is spread evenly over time and scenes before distance decides; 0 is plain
+        distance, which starves quiet scenes. None is 0.5 for ``farthest`` and 0 for all others.
     min_gap : int or None
         Smallest distance between selected frames, in frames.
     max_gap : int or None
@@ -140,6 +161,8 @@ def select(
         Write no report page.
     store : Path or None
         Where measurements are kept; None is the user's cache folder, or ``EVFR_STORE``.
+    device : str
+        Where the embedding model runs: ``auto``, ``cpu``, ``cuda``, ``cuda:1``.
     executor : {"serial", "processes", "ray"}
         Decode in this process, in child processes that a damaged file cannot take down, or in those of a Ray cluster.
     jobs : int or None
@@ -172,6 +195,7 @@ def select(
     >>> chosen.indices[:3]  # doctest: +SKIP
     array([ 2,  7, 12])
     """
+    from evfr.verbs._check_select import check_request, default_signal, refuse_choices
     from evfr.verbs._finish import Run, finish
     from evfr.verbs._measure import default_store
     from evfr.verbs._request import Request, frame_names
@@ -185,7 +209,10 @@ def select(
         jobs=jobs,
         memory_limit_mb=memory_limit_mb,
         timeout_seconds=timeout_seconds,
+        device=device,
     )
+    if signal is None:
+        signal = default_signal(method, every, fps)
     inputs = [paths] if isinstance(paths, str | Path) else list(paths)
     request = Request(
         n=n,
@@ -196,10 +223,15 @@ def select(
         signal=signal,
         profile=profile,
         embedding=embedding,
+        weights=None if weights is None else str(weights),
+        every=every,
+        fps=fps,
         seed=seed,
         allocation=allocation,
         per_video_min=per_video_min,
         per_video_max=per_video_max,
+        per_scene_min=per_scene_min,
+        floor_share=floor_share,
         min_gap=min_gap,
         max_gap=max_gap,
         min_gap_seconds=min_gap_seconds,
@@ -214,85 +246,48 @@ def select(
         quality=quality,
     )
     if from_ is not None:
-        _refuse_choices(inputs, request, strides, labels, dry_run)
+        refuse_choices(inputs, request, strides, labels, dry_run)
         return _repeat(Path(from_), run)
     if not inputs:
         raise ValueError("give at least one video, folder, glob or list, or with --from (from_) a manifest")
-    _check(request, strides, labels)
+    check_request(request, strides, labels)
     from evfr.video import printable, resolve_inputs
 
     sources = resolve_inputs(inputs)
     shown = tuple(printable(str(path)) for path in inputs)
     if dry_run:
         return _dry_run(sources, shown, request, run)
+    embedded = _embed(sources, request, run)
     measured = _measure(sources, request, run)
     if strides:
         from evfr.verbs._strides import reduce_by_strides
 
-        return reduce_by_strides(measured, shown, request, run, tuple(strides), labels)
-    return finish(measured, shown, request, run)
-
-
-def _refuse_choices(
-    inputs: Sequence[str | Path],
-    request: Request,
-    strides: Sequence[int],
-    labels: Path | None,
-    dry_run: bool,
-) -> None:
-    """Refuse whatever a manifest decides itself: it would be ignored in silence."""
-    if inputs:
-        raise ValueError("from_ brings its own inputs; give a manifest or paths, not both")
-    asked = request.to_dict()
-    given = [name for name, value in type(request)().to_dict().items() if asked[name] != value]
-    more = {"strides": strides, "labels": labels, "dry_run": dry_run}
-    given += [name for name, value in more.items() if value]
-    if given:
-        raise ValueError(
-            f"from_ repeats what its manifest says; leave out {', '.join(given)}, or select from the videos again"
-        )
-
-
-def _check(request: Request, strides: Sequence[int], labels: Path | None) -> None:
-    from inspect import signature
-
-    from evfr.sampling import SAMPLERS
-    from evfr.signals import PROFILES, SIGNALS
-
-    for name, value, allowed in (
-        ("method", request.method, tuple(SAMPLERS)),
-        ("signal", request.signal, (*SIGNALS, "none")),
-        ("profile", request.profile, tuple(PROFILES)),
-        ("allocation", request.allocation, ("duration", "equal", "activity")),
-        ("damaged", request.damaged, ("drop", "keep", "fail")),
-        ("image_format", request.image_format, ("jpg", "png")),
-    ):
-        if value not in allowed:
-            raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
-    parameters = signature(SAMPLERS[request.method]).parameters.values()
-    options = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in ("seed", "cuts")]
-    unknown = sorted(set(request.method_options) - set(options))
-    if unknown:
-        raise TypeError(
-            f"method {request.method} has no option {', '.join(unknown)}; it has {', '.join(options)}"
-        )
-    if request.signal == "none" and request.method not in ("uniform", "random"):
-        raise ValueError(f"method {request.method} needs a signal; choose one, or method uniform or random")
-    if request.signal == "none" and request.allocation == "activity":
-        raise ValueError("allocation by activity needs a signal; choose one, or another allocation")
-    if request.embedding is not None and request.signal != "feature":
-        raise ValueError(f"embedding is what the signal feature compares; signal is {request.signal}")
-    if strides:
-        if any(stride < 1 for stride in strides) or len(set(strides)) != len(strides):
-            raise ValueError(f"strides must be different and 1 or more, got {list(strides)}")
-        if any(value is not None for value in (request.n, request.ratio, request.stride)):
-            raise ValueError("strides are the budgets; do not give n, ratio or stride as well")
-    if labels is not None and not strides:
-        raise ValueError("labels are for the class check of strides; give strides as well")
+        return reduce_by_strides(measured, shown, request, run, tuple(strides), labels, embedded)
+    return finish(measured, shown, request, run, embedded=embedded)
 
 
 def _signals(request: Request) -> tuple[str, ...]:
     return () if request.signal == "none" else (request.signal,)
+
+
+def _embed(sources: Sequence[VideoSource], request: Request, run: Run) -> list[EmbeddedVideo] | None:
+    """Embed all frames that the method chooses from; None where it works on weights."""
+    from evfr.sampling import SAMPLERS, takes_embeddings
+
+    if not takes_embeddings(SAMPLERS[request.method]):
+        return None
+    from evfr.verbs._embedding import embed_sources
+
+    return embed_sources(
+        sources,
+        model=request.embedding or "thumbnail",
+        weights=None if request.weights is None else Path(request.weights),
+        every=request.every,
+        fps=request.fps,
+        damaged=request.damaged,
+        device=run.device,
+        **run.execution,
+    )
 
 
 def _measure(sources: Sequence[VideoSource], request: Request, run: Run) -> list[Measured]:
@@ -310,18 +305,20 @@ def _measure(sources: Sequence[VideoSource], request: Request, run: Run) -> list
 
 def _repeat(path: Path, run: Run) -> Selection:
     from evfr.errors import SelectionFileError
+    from evfr.verbs._check_select import check_request
     from evfr.verbs._finish import finish
     from evfr.verbs._manifest import request_from_manifest
     from evfr.verbs.extract import check_unchanged
 
     request, sources, shown, hashes = request_from_manifest(path)
-    _check(request, (), None)
+    check_request(request, (), None)
+    embedded = _embed(sources, request, run)
     measured = _measure(sources, request, run)
     for video in measured:
         now = check_unchanged(video, hashes.get(video.source.video_id))
         if now.status == "failed" and hashes.get(video.source.video_id):
             raise SelectionFileError(f"{path}: {now.problems[0]}")
-    return finish(measured, shown, request, run)
+    return finish(measured, shown, request, run, embedded=embedded)
 
 
 def _dry_run(sources: Sequence[VideoSource], shown: Sequence[str], request: Request, run: Run) -> Selection:
