@@ -33,6 +33,7 @@ __all__ = [
     "Motion",
     "Signal",
     "Ssim",
+    "feature_dissimilarities",
     "make_signals",
     "signal_parameters",
 ]
@@ -49,6 +50,7 @@ SSIM_WINDOWS: dict[str, Literal["gaussian", "block"]] = {
     "reference": "gaussian",
 }
 DIFFERENCE_WIDTH = 320
+_BLOCK_ROWS = 4096
 
 Embedder = Callable[["NDArray[np.uint8]"], "NDArray[np.float32]"]
 """(N, H, W, 3) uint8 RGB frames to (N, D) float32; a ``parameters`` mapping lets results be stored."""
@@ -196,6 +198,62 @@ class Feature:
                 "give it one, or score without a store"
             )
         return {"embedder": dict(described)}
+
+
+def feature_dissimilarities(
+    embeddings: NDArray[np.floating[Any]],
+    frame_index: NDArray[np.int64],
+    is_usable: NDArray[np.bool_] | None = None,
+) -> NDArray[np.float64]:
+    """Measure one minus the cosine of each frame's features and the next one's (FSD, Eq. 5 of Yoon & Choi 2023).
+
+    Parameters
+    ----------
+    embeddings : (M, D) float16, float32 or float64
+        Features of decoded frames, in order; D of 1 or more.
+    frame_index : (M,) int64
+        Which frames they are, increasing.
+    is_usable : (M,) bool, optional
+        False for frames at which nothing shall be measured.
+
+    Returns
+    -------
+    (M,) float64
+        In [0, 2]; entry i compares rows i and i + 1, the last is 0.0. NaN where a row is zero or not finite, where
+        one of the two is not usable, and where frames are missing in between.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit.
+
+    Notes
+    -----
+    Computed in float64, equal to `feature_dissimilarity` of each pair. Features kept as float16 have a relative
+    error of 2^-11 each, which moves a dissimilarity by about 1e-7 of itself plus, between almost equal frames, by
+    up to some 1e-6; on real clips the order of frames stays (Spearman above .999 against float32).
+    """
+    count = len(embeddings)
+    usable = np.ones(count, bool) if is_usable is None else np.asarray(is_usable, bool)
+    if embeddings.ndim != 2 or frame_index.shape != (count,) or usable.shape != (count,):
+        raise ValueError(
+            f"embeddings must be (M, D) with M indices and M flags, got {embeddings.shape}, "
+            f"{frame_index.shape} and {usable.shape}"
+        )
+    values = np.zeros(count, np.float64)
+    for start in range(0, max(0, count - 1), _BLOCK_ROWS):
+        rows = np.asarray(embeddings[start : start + _BLOCK_ROWS + 1], np.float64)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            rows = rows / np.abs(rows).max(axis=1, keepdims=True)
+            left, right = rows[:-1], rows[1:]
+            lengths = np.sqrt((rows * rows).sum(axis=1))
+            cosine = (left * right).sum(axis=1) / (lengths[:-1] * lengths[1:])
+        found = np.clip(1.0 - cosine, 0.0, 2.0)
+        found[(left == right).all(axis=1)] = 0.0
+        values[start : start + len(found)] = found
+    apart = (np.diff(frame_index) != 1) | ~usable[:-1] | ~usable[1:]
+    values[:-1][apart] = np.nan
+    return values
 
 
 def make_flow(profile: str, embedder: Embedder | None) -> Flow:

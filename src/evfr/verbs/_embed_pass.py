@@ -175,18 +175,17 @@ class Ticks:
 
 @functools.lru_cache(maxsize=1)
 def _made(spec: ModelSpec) -> Any:
-    from evfr.embeddings import EMBEDDERS, make_embedder
+    from evfr.embeddings import make_embedder
 
-    if spec.model in EMBEDDERS and not spec.options:
-        return EMBEDDERS[spec.model]
-    return make_embedder(
-        spec.model,
-        weights=spec.weights,
-        device=spec.device,
-        precision=spec.precision,
-        batch_size=spec.batch_size,
-        options=dict(spec.options),
-    )
+    given = {
+        "weights": spec.weights,
+        "device": None if spec.device == "auto" else spec.device,
+        "precision": None if spec.precision == "auto" else spec.precision,
+        "batch_size": spec.batch_size,
+        "options": dict(spec.options) or None,
+    }
+    asked: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    return make_embedder(spec.model, **asked)
 
 
 def load_model(spec: ModelSpec) -> Any:

@@ -8,11 +8,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from evfr.verbs._measure_keys import is_intact, keys_of, signal_setup
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from evfr._core.store import Store, StoreKey
+    from evfr._core.store import StoreKey
     from evfr._core.types import FrameTable, Problem
     from evfr.video import VideoSource
 
@@ -29,7 +31,6 @@ __all__ = [
 ]
 
 Damaged = Literal["drop", "keep", "fail"]
-FRAMES_SCHEMA = 2
 FAILED = "failed"
 
 
@@ -44,6 +45,8 @@ class MeasureJob:
     embedding: str | None
     damaged: Damaged
     threads: int
+    feature: Mapping[str, Any] | None = None
+    """Parameters of the signal ``feature`` where it was made from stored vectors, before this pass."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +128,7 @@ def measure(
     jobs: int | None,
     memory_limit_mb: int | None,
     timeout_seconds: float | None,
+    weights: Path | None = None,
 ) -> list[Measured]:
     """Measure every source, reading what the store has and decoding what it has not.
 
@@ -140,11 +144,18 @@ def measure(
         Root of the store.
     executor, jobs, memory_limit_mb, timeout_seconds
         As in `evfr.distributed.map_videos`.
+    weights : Path or None
+        Weights of the embedding's model, where it comes without.
 
     Returns
     -------
     list of Measured
         One per source, in order.
+
+    Notes
+    -----
+    With a learned embedding, ``feature`` is made from stored vectors (float16), which are computed first where they
+    are missing: in batches, by one model. The other signals then take a pass of their own.
     """
     from evfr._core.store import Store
     from evfr.verbs._run import run_videos
@@ -153,8 +164,23 @@ def measure(
     embedding = _resolved(embedding)
     work = [MeasureJob(source, store, tuple(signals), profile, embedding, damaged, 1) for source in sources]
     found: dict[int, Stored | Problem] = {}
+    if "feature" in signals and embedding is not None:
+        from evfr.verbs._embed_feature import write_features
+        from evfr.verbs._embedding import is_light
+
+        if not is_light(embedding):
+            parameters, problems = write_features(
+                work,
+                weights=weights,
+                executor=executor,
+                jobs=jobs,
+                memory_limit_mb=memory_limit_mb,
+                timeout_seconds=timeout_seconds,
+            )
+            work = [replace(job, feature=parameters) for job in work]
+            found.update(problems)
     for row, job in enumerate(work):
-        if (stored := _in_store(job)) is not None:
+        if row not in found and (stored := _in_store(job)) is not None:
             found[row] = stored
     todo = [row for row in range(len(work)) if row not in found]
     if executor != "serial" and todo:
@@ -193,6 +219,7 @@ def measure_video(job: MeasureJob, heartbeat: Callable[[int, int | None], None])
         The video's hash and the keys of what the store now holds.
     """
     from evfr._core.store import Store
+    from evfr.errors import StoreError
     from evfr.signals import score_frames
     from evfr.verbs._stored import write_frames, write_signal
     from evfr.video import content_hash, open_video
@@ -208,6 +235,8 @@ def measure_video(job: MeasureJob, heartbeat: Callable[[int, int | None], None])
     if has_frames and not missing:
         return Stored(digest, frames_key, signal_keys, True)
     _, made = signal_setup(job)
+    if lost := [name for name in missing if name not in made]:
+        raise StoreError(f"signal {lost[0]} was removed from the store meanwhile; run it again")
     with open_video(job.source.path, damaged=job.damaged, motion_vectors="motion" in missing) as reader:
         claimed = reader.info.claimed_frame_count
 
@@ -244,31 +273,6 @@ def _in_store(job: MeasureJob) -> Stored | None:
     return Stored(digest, frames_key, signal_keys, True)
 
 
-def is_intact(store: Store, key: StoreKey) -> bool:
-    """Return whether the store has an entry that reads well; a damaged one is made again and replaced.
-
-    Parameters
-    ----------
-    store : Store
-        The store.
-    key : StoreKey
-        Of the entry.
-
-    Returns
-    -------
-    bool
-    """
-    from evfr.errors import StoreError
-
-    if not store.has(key):
-        return False
-    try:
-        store.read_entry(key)
-    except StoreError:
-        return False
-    return True
-
-
 def failed(source: VideoSource, problem: Problem) -> Measured:
     """Return the entry of a video that could not be used.
 
@@ -289,63 +293,7 @@ def failed(source: VideoSource, problem: Problem) -> Measured:
 
 def _resolved(embedding: str | None) -> str | None:
     # A relative model path must mean the same in a child process and in a store key.
-    return str(Path(embedding).resolve()) if embedding and Path(embedding).is_file() else embedding
-
-
-def keys_of(
-    store: Store, job: MeasureJob, digest: str
-) -> tuple[StoreKey, dict[str, StoreKey], dict[str, dict[str, Any]]]:
-    """Return where a video's measurements are or will be.
-
-    Parameters
-    ----------
-    store : Store
-        The store.
-    job : MeasureJob
-        What is measured.
-    digest : str
-        The video's hash.
-
-    Returns
-    -------
-    tuple of (StoreKey, dict, dict)
-        Key of the frames, keys of the signals, parameters of the signals.
-    """
-    parameters, _ = signal_setup(job)
-    frames = store.key(digest, "frames", _frame_parameters(job.damaged))
-    signals = {
-        name: store.key(digest, f"signal-{name}", {**parameters[name], **_frame_parameters(job.damaged)})
-        for name in job.signals
-    }
-    return frames, signals, parameters
-
-
-def signal_setup(job: MeasureJob) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
-    """Return each signal's parameters and the signals themselves.
-
-    Parameters
-    ----------
-    job : MeasureJob
-        What is measured.
-
-    Returns
-    -------
-    tuple of (dict, dict)
-        Parameters for the store's keys, and the signals for `evfr.signals.score_frames`.
-    """
-    from evfr.embeddings import make_embedder
-    from evfr.signals import make_signals, signal_parameters
-
-    embedder = make_embedder(job.embedding or "thumbnail") if "feature" in job.signals else None
-    made = make_signals(job.signals, profile=job.profile, embedder=embedder)
-    parameters = {
-        name: signal_parameters(name, profile=job.profile, embedder=embedder) for name in job.signals
-    }
-    return parameters, made
-
-
-def _frame_parameters(damaged: str) -> dict[str, Any]:
-    return {"damaged": damaged, "frames_schema": FRAMES_SCHEMA}
+    return str(Path(embedding).resolve()) if embedding and Path(embedding).exists() else embedding
 
 
 def _collect(job: MeasureJob, stored: Stored | Problem) -> Measured:
