@@ -26,6 +26,7 @@ from evfr.sampling._coverage import Coverage, coverage
 from evfr.sampling._dedup import Dedup, dedup
 from evfr.sampling._embedded import Part, is_greedy, sample_rows, sample_together
 from evfr.sampling._facility import facility, facility_objective
+from evfr.sampling._farthest import farthest, farthest_order
 from evfr.sampling._feasible import feasible_range
 from evfr.sampling._quality import quality_mask
 from evfr.sampling._random import random
@@ -61,6 +62,8 @@ __all__ = [
     "draw_weighted",
     "facility",
     "facility_objective",
+    "farthest",
+    "farthest_order",
     "feasible_range",
     "is_greedy",
     "quality_mask",
