@@ -85,4 +85,6 @@ SAMPLERS: dict[str, Callable[..., Sample]] = {
     "adaptive": adaptive,
     "systematic": systematic,
     "auto": auto,
+    "farthest": farthest,
+    "facility": facility,
 }

@@ -41,7 +41,8 @@ def facility(
     n: int,
     *,
     seed: int = 0,
-    metric: str | Callable[..., Any] = "cosine",
+    metric: Literal["euclidean", "cosine", "manhattan", "minkowski", "chebyshev"]
+    | Callable[..., Any] = "cosine",
     mode: Literal["auto", "exact", "sparse", "stochastic"] = "auto",
     neighbours: int | None = None,
     initial: Sequence[int] = (),

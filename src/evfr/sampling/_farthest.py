@@ -112,7 +112,8 @@ def farthest(
     n: int,
     *,
     seed: int = 0,
-    metric: str | Callable[..., Any] = "euclidean",
+    metric: Literal["euclidean", "cosine", "manhattan", "minkowski", "chebyshev"]
+    | Callable[..., Any] = "euclidean",
     p: float = 3.0,
     start: int | Literal["seed", "mean"] = "seed",
     initial: Sequence[int] = (),
