@@ -115,6 +115,6 @@ def test_wrong_options():
     with pytest.raises(ValueError, match=r"three numbers of 1 or more, got \(1, 0, 2\)"):
         HsvEmbedder((1, 0, 2))
     with pytest.raises(
-        ValueError, match=r"thumbnail, hsv, hog, dct or the path of an \.onnx file, got 'sift'"
+        ValueError, match=r"thumbnail, hsv, hog, dct, dinov2, resnet50, timm:NAME, .* got 'sift'"
     ):
         make_embedder("sift")

@@ -114,14 +114,15 @@ def test_goes_to_another_process(model, photos):
 def test_preparation_by_hand(model):
     left = np.zeros((2, 4, 3), np.uint8)
     left[:, 1:3] = (128, 0, 255)
-    prepared = coral(model, resize="crop").prepare(left)
-    assert (prepared.shape, prepared.dtype) == ((3, 224, 224), np.float32)
-    np.testing.assert_array_equal(prepared[:, 100, 100], np.float32([0, -1, 127 / 128]))
-    assert len(np.unique(prepared[0])) == 1
-    tall = coral(model, resize="crop").prepare(np.ascontiguousarray(left.swapaxes(0, 1)))
-    np.testing.assert_array_equal(tall, prepared)
-    stretched = coral(model).prepare(left)
-    assert stretched[0].min() == -1.0
+    preprocess = coral(model, resize="crop").preprocess
+    picture = preprocess(left)
+    assert (picture.shape, picture.dtype) == ((224, 224, 3), np.uint8)
+    normalised = preprocess.normalised(picture)
+    np.testing.assert_array_equal(normalised[100, 100], np.float32([0, -1, 127 / 128]))
+    assert len(np.unique(picture[..., 0])) == 1
+    np.testing.assert_array_equal(preprocess(np.ascontiguousarray(left.swapaxes(0, 1))), picture)
+    assert coral(model).preprocess(left)[..., 0].min() == 0
+    assert coral(model, channels="bgr").preprocess(left)[100, 100].tolist() == [255, 0, 128]
 
 
 def test_what_a_file_leaves_open_is_refused(model, data_dir):

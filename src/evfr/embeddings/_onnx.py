@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import cv2
 import numpy as np
 
 from evfr._core.lazy import require
 from evfr.embeddings._classic import checked_frames
+from evfr.embeddings._preprocess import Preprocess
 from evfr.errors import InputError
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ FEATURE_NAMES = ("features", "feature", "embeddings", "embedding", "pooler_outpu
 
 
 class OnnxEmbedder:
-    """Embed frames by an ONNX model on the CPU (extra ``onnx``).
+    """Embed frames by an ONNX model (extra ``onnx``), as a `ModelEmbedder`.
 
     Every choice of preprocessing is explicit and stands in `parameters`; what the file itself tells (layout,
     size, the only output) need not be given. What the file cannot tell is refused, not guessed.
@@ -52,13 +52,15 @@ class OnnxEmbedder:
         Frames per run, where the model does not fix it.
     threads : int
         Threads of one run.
+    device : str
+        ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:N"``; a GPU needs onnxruntime-gpu in onnxruntime's place.
 
     Raises
     ------
     MissingExtraError
         If onnxruntime is not installed.
     InputError
-        If the file cannot be read or is no ONNX model.
+        If the file cannot be read or is no ONNX model, or the GPU asked for is not here.
     ValueError
         If the model has not the form above, or an option is out of range.
     """
@@ -76,6 +78,7 @@ class OnnxEmbedder:
         resize: Literal["stretch", "crop"] = "stretch",
         batch_size: int = 16,
         threads: int = 1,
+        device: str = "auto",
     ) -> None:
         if channels not in ("rgb", "bgr"):
             raise ValueError(f"channels must be 'rgb' or 'bgr', got {channels!r}")
@@ -90,14 +93,24 @@ class OnnxEmbedder:
         self._scale = _three("scale", scale)
         if not self._scale.all():
             raise ValueError(f"scale must not be 0, got {scale}")
-        self._channels, self._resize, self._threads = channels, resize, threads
-        self._session, self._digest = _open_session(self.path, threads)
+        self._resize, self._threads = resize, threads
+        self.device = _resolve_device(device)
+        self._session, self._digest = _open_session(self.path, threads, self.device)
         self._input, shape = _image_input(self._session, self.path)
         self._layout = layout or _layout_of(shape, self.path)
         self._size = _size_of(shape, self._layout, size, self.path)
-        self._batch = shape[0] if isinstance(shape[0], int) and shape[0] > 0 else batch_size
         self._is_fixed_batch = isinstance(shape[0], int) and shape[0] > 0
+        self.batch_size: int = shape[0] if self._is_fixed_batch else batch_size
         self._output, self._width = _choose_output(self._session, output, self.path)
+        self.preprocess = Preprocess(
+            "cover" if resize == "crop" else "exact",
+            self._size,
+            "area",
+            channels=channels,
+            rescale=1.0,
+            mean=_as_three(self._mean),
+            std=_as_three(self._scale),
+        )
 
     def __call__(self, frames: NDArray[np.uint8] | Iterable[NDArray[np.uint8]]) -> NDArray[np.float32]:
         """Embed frames: (N, H, W, 3) uint8 RGB to (N, D) float32.
@@ -108,29 +121,43 @@ class OnnxEmbedder:
             If the frames are not (N, H, W, 3) uint8, or the output is not (N, D) or (N, D, h, w).
         """
         parts: list[NDArray[np.float32]] = []
-        batch: list[NDArray[np.float32]] = []
+        batch: list[NDArray[np.uint8]] = []
         for frame in checked_frames(frames):
-            batch.append(self.prepare(frame))
-            if len(batch) == self._batch:
-                parts.append(self._run(batch))
+            batch.append(self.preprocess(frame))
+            if len(batch) == self.batch_size:
+                parts.append(self._run(np.stack(batch)))
                 batch = []
         if batch:
-            parts.append(self._run(batch))
-        if parts:
-            return np.concatenate(parts)
-        return np.zeros((0, self._width), dtype=np.float32)
+            parts.append(self._run(np.stack(batch)))
+        return np.concatenate(parts) if parts else np.zeros((0, self.dimension), np.float32)
 
-    def prepare(self, frame: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return one frame as the model takes it, without the batch axis: float32, in the model's layout."""
-        height, width = self._size
-        if self._resize == "crop":
-            frame = _cover(frame, height, width)
-        method = cv2.INTER_AREA if frame.shape[0] * frame.shape[1] > height * width else cv2.INTER_LINEAR
-        picture = np.asarray(cv2.resize(frame, (width, height), interpolation=method), dtype=np.float32)
-        if self._channels == "bgr":
-            picture = picture[..., ::-1]
-        picture = (picture - self._mean) / self._scale
-        return np.ascontiguousarray(picture.transpose(2, 0, 1) if self._layout == "NCHW" else picture)
+    def embed_prepared(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Embed prepared pictures: (B, h, w, 3) uint8 to (B, D) float32.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the batch is not (B, h, w, 3) uint8 of the model's size, or the output has another form.
+        """
+        if batch.ndim != 4 or batch.shape[1:] != (*self._size, 3):
+            raise ValueError(
+                f"prepared pictures must be (B, {self._size[0]}, {self._size[1]}, 3), got {batch.shape}"
+            )
+        if batch.dtype != np.uint8:
+            raise TypeError(f"prepared pictures must be uint8, got {batch.dtype}")
+        starts = range(0, len(batch), self.batch_size)
+        parts = [self._run(batch[start : start + self.batch_size]) for start in starts]
+        return np.concatenate(parts) if parts else np.zeros((0, self.dimension), np.float32)
+
+    @property
+    def dimension(self) -> int:
+        """D, the length of a vector; runs the model once where the file does not tell."""
+        if self._width == 0:
+            self._width = self._run(np.zeros((1, *self._size, 3), np.uint8)).shape[1]
+        return self._width
+
+    def load(self) -> None:
+        """Do nothing: the file was read when the embedder was made."""
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -144,7 +171,7 @@ class OnnxEmbedder:
             "size": list(self._size),
             "mean": self._mean.tolist(),
             "scale": self._scale.tolist(),
-            "channels": self._channels,
+            "channels": self.preprocess.channels,
             "resize": self._resize,
         }
 
@@ -159,18 +186,22 @@ class OnnxEmbedder:
             "size": self._size,
             "mean": self._mean.tolist(),
             "scale": self._scale.tolist(),
-            "channels": self._channels,
+            "channels": self.preprocess.channels,
             "resize": self._resize,
-            "batch_size": self._batch,
+            "batch_size": self.batch_size,
             "threads": self._threads,
+            "device": self.device,
         }
         return _rebuild, (str(self.path), options)
 
-    def _run(self, batch: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+    def _run(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
         count = len(batch)
-        if self._is_fixed_batch:
-            batch = batch + [batch[-1]] * (self._batch - count)
-        values = np.asarray(self._session.run([self._output], {self._input: np.stack(batch)})[0])[:count]
+        pixels = self.preprocess.normalised(batch)
+        if self._is_fixed_batch and count < self.batch_size:
+            pixels = np.concatenate([pixels, np.repeat(pixels[-1:], self.batch_size - count, axis=0)])
+        if self._layout == "NCHW":
+            pixels = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
+        values = np.asarray(self._session.run([self._output], {self._input: pixels})[0])[:count]
         if values.ndim == 4:
             values = values.mean(axis=(2, 3))
         if values.ndim != 2:
@@ -192,7 +223,29 @@ def _three(name: str, value: float | Sequence[float]) -> NDArray[np.float32]:
     return np.broadcast_to(numbers, (3,)).copy()
 
 
-def _open_session(path: Path, threads: int) -> tuple[Any, str]:
+def _as_three(values: NDArray[np.float32]) -> tuple[float, float, float]:
+    first, second, third = values.tolist()
+    return first, second, third
+
+
+def _resolve_device(device: str) -> str:
+    name, _, number = device.partition(":")
+    if device not in ("auto", "cpu", "cuda") and not (name == "cuda" and number.isdecimal()):
+        raise ValueError(f"device must be 'auto', 'cpu', 'cuda' or 'cuda:0', got {device!r}")
+    if device == "cpu":
+        return "cpu"
+    has_gpu = "CUDAExecutionProvider" in require("onnxruntime", extra="onnx").get_available_providers()
+    if device == "auto":
+        return "cuda:0" if has_gpu else "cpu"
+    if not has_gpu:
+        raise InputError(
+            f"device {device!r} asked for, but this onnxruntime runs on the CPU only; "
+            "install onnxruntime-gpu in its place, or pass device='cpu'"
+        )
+    return f"cuda:{int(number or 0)}"
+
+
+def _open_session(path: Path, threads: int, device: str) -> tuple[Any, str]:
     runtime = require("onnxruntime", extra="onnx")
     try:
         data = path.read_bytes()
@@ -205,7 +258,7 @@ def _open_session(path: Path, threads: int) -> tuple[Any, str]:
     state = require("onnxruntime.capi.onnxruntime_pybind11_state", extra="onnx")
     try:
         # Weights beside the file are found only when the session opens the path itself.
-        session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        session = runtime.InferenceSession(str(path), options, providers=_providers(device))
     except (
         state.Fail,
         state.InvalidArgument,
@@ -214,7 +267,19 @@ def _open_session(path: Path, threads: int) -> tuple[Any, str]:
         state.NotImplemented,
     ) as error:
         raise InputError(f"{path} is no ONNX model that onnxruntime runs: {error}") from error
+    if device != "cpu" and "CUDAExecutionProvider" not in session.get_providers():
+        raise InputError(
+            f"device {device!r} asked for, but onnxruntime could not start CUDA; pass device='cpu'"
+        )
     return session, hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+def _providers(device: str) -> list[Any]:
+    if device == "cpu":
+        return ["CPUExecutionProvider"]
+    # TF32 would round the inputs of convolutions to 10 bits.
+    options = {"device_id": int(device.split(":")[1]), "use_tf32": 0}
+    return [("CUDAExecutionProvider", options), "CPUExecutionProvider"]
 
 
 def _image_input(session: Any, path: Path) -> tuple[str, list[Any]]:
@@ -261,15 +326,3 @@ def _choose_output(session: Any, output: str | None, path: Path) -> tuple[str, i
         raise ValueError(f"{path.name} has no output {output!r}, only {', '.join(outputs)}")
     shape = outputs[output]
     return output, shape[1] if len(shape) > 1 and isinstance(shape[1], int) else 0
-
-
-def _cover(frame: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    """Cut the largest middle part of a frame that has the input's proportions."""
-    full_height, full_width = frame.shape[:2]
-    if full_width * height > full_height * width:
-        kept = max(1, full_height * width // height)
-        left = (full_width - kept) // 2
-        return frame[:, left : left + kept]
-    kept = max(1, full_width * height // width)
-    top = (full_height - kept) // 2
-    return frame[top : top + kept]
