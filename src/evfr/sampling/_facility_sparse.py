@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["neighbour_lists"]
 
-EXACT_ROWS = 20_000
+EXACT_ROWS = 5_000
 """Up to so many rows neighbours are found by comparing all pairs, above by inverted lists."""
 CELL_ROWS = 200
 """Rows per inverted list, about."""
