@@ -329,5 +329,5 @@ def _dry_run(sources: Sequence[VideoSource], shown: Sequence[str], request: Requ
 
     unread = [Measured(source, "unread") for source in sources]
     manifest = build_manifest(shown, request, unread, (), ())
-    manifest["plan"] = plan(sources, request, _signals(request), run.store, run.jobs)
+    manifest["plan"] = plan(sources, request, _signals(request), run.store, run.jobs, run.device)
     return Selection(SELECTION_SCHEMA.empty_table(), manifest)
