@@ -93,4 +93,4 @@ class FakeModel:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        return {"name": "fake", "schema": 1, "size": self.preprocess.size, "scale": self.scale}
+        return {"name": "fake", "schema": 1, "size": self.preprocess.size, "scale": str(self.scale)}

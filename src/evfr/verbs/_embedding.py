@@ -326,6 +326,8 @@ def _run(
     is_ahead = executor == "processes" and all(
         hasattr(embedder, name) for name in ("embed_prepared", "preprocess")
     )
+    if is_ahead and hasattr(embedder, "load"):
+        embedder.load()  # bad weights are said before anything is decoded
     with meter:
         if is_ahead:
             return embed_ahead(work, embedder, **limits)

@@ -110,7 +110,7 @@ def embed(
     every: int | None = None,
     fps: float | None = None,
     device: str = "auto",
-    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto",
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
     batch_size: int | None = None,
     model_options: Mapping[str, int | float | str] | None = None,
     damaged: Literal["drop", "keep", "fail"] = "drop",
@@ -141,7 +141,7 @@ def embed(
         Embed so many frames a second of true time: the first frame at or after each tick; instead of ``every``.
     device : str
         ``cpu``, ``cuda`` or ``cuda:N``; ``auto`` takes CUDA where it is.
-    precision : {"auto", "float32", "bfloat16", "float16"}
+    precision : {"auto", "fp32", "bf16", "fp16"}
         What the model computes in.
     batch_size : int or None
         Frames per run of the model; None is the model's own.
