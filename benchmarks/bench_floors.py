@@ -2,11 +2,11 @@
 
 Run: python benchmarks/bench_floors.py
 
-Two inputs. (1) Drawn: ten scenes of 300 rows, nine that hardly move and one that pans fast (random walks of 64 values,
-speeds 1 and 20). (2) Real: the clip interleaved_scenes.264 (1,700 frames, about 240 scenes), grey thumbnails, where
-EVFR_DATA is set. For plain farthest point, the default, uniform and random: the share of picks in the fastest scene, how
-many scenes have none, and the covering radius over all rows and over the worst quiet scene. No figure here says what a
-model learns from the frames.
+Two inputs. (1) Drawn: ten scenes of 300 rows, nine that hardly move and one that pans fast (random walks of 64
+values, speeds 1 and 20). (2) Real: the clip interleaved_scenes.264 (1,700 frames, about 240 scenes), grey thumbnails,
+where EVFR_DATA is set. For plain farthest point, the default, uniform and random: the share of picks in the fastest
+scene, how many scenes have none, and the covering radius over all rows and over the worst quiet scene. No figure here
+says what a model learns from the frames.
 """
 
 from __future__ import annotations
