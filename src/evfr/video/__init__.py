@@ -18,6 +18,7 @@ from evfr.video._inputs import VideoSource, resolve_inputs
 from evfr.video._inspect import failed_info, inspect_video
 from evfr.video._open import frames, open_video, scan
 from evfr.video._reader import VideoReader
+from evfr.video._single import read_image
 from evfr.video._sparse import known_frames_table
 from evfr.video._write import FrameFileName, frame_file_name, parse_frame_file_name, write_frame
 from evfr.video.extraction import ExtractionPlan, FrameExtractor, extract_frames, plan_extraction
@@ -45,6 +46,7 @@ __all__ = [
     "parse_frame_file_name",
     "plan_extraction",
     "printable",
+    "read_image",
     "resolve_inputs",
     "scan",
     "write_frame",
