@@ -84,3 +84,13 @@ def test_torch_pair(torch: str, vision: str, status: str) -> None:
 
 def test_torch_pair_needs_both() -> None:
     assert check_torch_pair({"torch": "2.4.0"}) is None
+
+
+def test_every_extra_that_brings_a_package_is_looked_at() -> None:
+    import tomllib
+    from pathlib import Path
+
+    from evfr.verbs.doctor import EXTRAS
+
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    assert set(EXTRAS) == set(project["optional-dependencies"]) - {"all", "test", "dev", "bench"}

@@ -23,7 +23,15 @@ OPENCV_WHEELS = (
     "opencv-contrib-python-headless",
 )
 WANTED_OPENCV = "opencv-contrib-python-headless"
-EXTRAS = {"onnx": ("onnxruntime",), "plot": ("matplotlib",), "torch": ("torch",)}
+EXTRAS = {
+    "onnx": ("onnxruntime",),
+    "torch": ("torch", "transformers", "safetensors"),
+    "train": ("torch", "torchvision", "timm"),
+    "search": ("faiss",),
+    "ray": ("ray",),
+    "remote": ("fsspec", "s3fs", "gcsfs"),
+    "plot": ("matplotlib",),
+}
 TORCH_TO_TORCHVISION_MINOR = 15
 """torch 2.N is built with torchvision 0.(N + 15), since torch 2.0."""
 
@@ -225,8 +233,9 @@ def check_extra(extra: str, modules: Iterable[str], versions: Mapping[str, str])
             f"{', '.join(absent)} not installed",
             f"python -m pip install 'evfr[{extra}]'",
         )
+    named = {name: versions.get(name) or versions.get(f"{name}-cpu", "") for name in modules}
     return Check(
-        f"extra {extra}", "ok", ", ".join(f"{name} {versions.get(name, '')}".strip() for name in modules)
+        f"extra {extra}", "ok", ", ".join(f"{name} {found}".strip() for name, found in named.items())
     )
 
 
