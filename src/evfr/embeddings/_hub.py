@@ -73,7 +73,7 @@ def open_checkpoint(name: str, revision: str | None = None) -> Checkpoint:
         raise InputError(f"{folder} is no model folder: config.json is no JSON: {error}") from error
     if not isinstance(config, dict) or not isinstance(config.get("model_type"), str):
         raise InputError(f"{folder} is no model folder: config.json names no model_type")
-    files = _weight_files(folder)
+    files = _weight_files(folder, f"{name} on the hub, at revision {commit}," if commit else str(folder))
     digest = digest_of([folder / "config.json", *files])
     return Checkpoint(name if commit else folder.resolve().name, folder, commit, config, files, digest)
 
@@ -129,7 +129,7 @@ def fetch(name: str, revision: str | None = None, *, weights: bool) -> tuple[Pat
     return found, found.name
 
 
-def _weight_files(folder: Path) -> tuple[Path, ...]:
+def _weight_files(folder: Path, said: str) -> tuple[Path, ...]:
     single, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
     if single.is_file():
         return (single,)
@@ -148,4 +148,7 @@ def _weight_files(folder: Path) -> tuple[Path, ...]:
                 f"{folder} has its weights only as {pickle}, a pickle, which can run code; evfr reads "
                 "model.safetensors: save_pretrained with transformers writes it"
             )
-    raise InputError(f"{folder} has no weights as safetensors (model.safetensors)")
+    raise InputError(
+        f"{said} has no weights as safetensors (model.safetensors); evfr reads no pickles: "
+        "save_pretrained with transformers writes safetensors"
+    )

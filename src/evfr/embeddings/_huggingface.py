@@ -20,6 +20,7 @@ __all__ = ["POOLINGS", "HuggingFaceSource", "huggingface_source"]
 POOLINGS = ("auto", "pooler", "mean", "features")
 WITH_TEXT = ("clip", "siglip", "siglip2", "chinese_clip", "altclip", "metaclip_2")
 """Types whose model has get_image_features and get_text_features."""
+TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "vocab.txt", "spiece.model")
 POOLER_WITHOUT_WEIGHTS = (
     "dinov2",
     "dinov2_with_registers",
@@ -110,6 +111,11 @@ class HuggingFaceSource:
             KeyError,
             require("safetensors", extra="torch").SafetensorError,
         ) as error:
+            if "auto_map" in self.checkpoint.config:
+                raise InputError(
+                    f"{folder} is of a kind that transformers does not know and needs code of its own, "
+                    "which evfr never runs"
+                ) from error
             first = str(error).strip().split("\n")[0]
             raise InputError(f"transformers cannot load {folder}: {first}") from error
         for what in ("missing_keys", "mismatched_keys"):
@@ -124,15 +130,7 @@ class HuggingFaceSource:
 
     @property
     def _has_pooler_option(self) -> bool:
-        return self.checkpoint.config["model_type"] in (
-            "vit",
-            "vit_mae",
-            "vit_msn",
-            "deit",
-            "beit",
-            "swin",
-            "swinv2",
-        )
+        return self.checkpoint.config["model_type"] in ("vit", "deit", "beit", "swin", "swinv2", "ijepa")
 
 
 def huggingface_source(name: str, *, pooling: str = "auto", revision: str | None = None) -> HuggingFaceSource:
@@ -163,6 +161,8 @@ def huggingface_source(name: str, *, pooling: str = "auto", revision: str | None
         raise ValueError(f"pooling must be one of {', '.join(POOLINGS)}, got {pooling!r}")
     checkpoint = open_checkpoint(name, revision)
     kind = checkpoint.config["model_type"]
+    if kind == "vit_mae":
+        raise ValueError(f"{name} is a vit_mae, which hides random parts of every picture; use another model")
     if pooling == "features" and kind not in WITH_TEXT:
         raise ValueError(
             f"pooling 'features' is for models that know texts ({', '.join(WITH_TEXT)}), not {kind}"
@@ -207,6 +207,11 @@ def _text_reader(transformers: Any, model: Any, folder: Any) -> Any:
 
     def read(texts: Sequence[str], device: str) -> Any:
         if not tokenizers:
+            # Without its files transformers builds an empty tokenizer, to which all words are one.
+            if not any((folder / file).is_file() for file in TOKENIZER_FILES):
+                raise InputError(
+                    f"{folder} has no tokenizer ({TOKENIZER_FILES[0]}), so it cannot embed texts"
+                )
             try:
                 with _quiet(transformers):
                     tokenizers.append(
@@ -215,9 +220,7 @@ def _text_reader(transformers: Any, model: Any, folder: Any) -> Any:
                         )
                     )
             except (ValueError, OSError, ImportError, KeyError, TypeError) as error:
-                raise InputError(
-                    f"{folder} has no tokenizer that can be read, so it cannot embed texts"
-                ) from error
+                raise InputError(f"transformers cannot read the tokenizer in {folder}: {error}") from error
         # SigLIP was trained on texts filled up to the full length.
         tokens = tokenizers[0](
             list(texts),

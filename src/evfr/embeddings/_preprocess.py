@@ -123,7 +123,7 @@ class Preprocess:
         picture = self._resized(frame)
         if self.channels == "bgr":
             picture = picture[..., ::-1]
-        return np.ascontiguousarray(picture)
+        return np.array(picture, order="C")
 
     def normalised(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return ``(pixel * rescale - mean) / std`` of prepared pictures, (B, h, w, 3) float32."""
