@@ -28,9 +28,13 @@ from evfr.sampling._embedded import Part, is_greedy, sample_rows, sample_togethe
 from evfr.sampling._facility import facility, facility_objective
 from evfr.sampling._farthest import farthest, farthest_order
 from evfr.sampling._feasible import feasible_range
+from evfr.sampling._kmeans import kmeans
+from evfr.sampling._kmedoids import kmedoids
+from evfr.sampling._pools import Merged, Pool, cut_pools, merge_pools, pool_rows
 from evfr.sampling._quality import quality_mask
 from evfr.sampling._random import random
 from evfr.sampling._sample import SUPPLIED, Sample, Sampler, Segment, takes_embeddings
+from evfr.sampling._segment_medoid import segment_medoid
 from evfr.sampling._select import sample
 from evfr.sampling._systematic import systematic
 from evfr.sampling._uniform import uniform
@@ -47,7 +51,9 @@ __all__ = [
     "Constraints",
     "Coverage",
     "Dedup",
+    "Merged",
     "Part",
+    "Pool",
     "Sample",
     "Sampler",
     "Segment",
@@ -57,6 +63,7 @@ __all__ = [
     "budget",
     "class_check",
     "coverage",
+    "cut_pools",
     "dedup",
     "distances",
     "draw_weighted",
@@ -66,11 +73,16 @@ __all__ = [
     "farthest_order",
     "feasible_range",
     "is_greedy",
+    "kmeans",
+    "kmedoids",
+    "merge_pools",
+    "pool_rows",
     "quality_mask",
     "random",
     "sample",
     "sample_rows",
     "sample_together",
+    "segment_medoid",
     "successive_inclusion",
     "systematic",
     "takes_embeddings",
@@ -87,4 +99,7 @@ SAMPLERS: dict[str, Callable[..., Sample]] = {
     "auto": auto,
     "farthest": farthest,
     "facility": facility,
+    "kmeans": kmeans,
+    "kmedoids": kmedoids,
+    "segment-medoid": segment_medoid,
 }
