@@ -9,7 +9,7 @@ from numba import njit
 
 from evfr._core.distances import distances
 from evfr.sampling._cluster_rows import checked_rows, narrowed
-from evfr.sampling._kmedoids_kernels import CODES, between
+from evfr.sampling._kmedoids_kernels import CODES, between, fill_matrix
 from evfr.sampling._sample import Sample
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ def _solve(
             for m in range(b - a):
                 square[m] = distances(points[a + m], points[a:b], metric)
         else:
-            _fill(points[a:b], CODES[metric], p, square)
+            fill_matrix(points[a:b], CODES[metric], p, square)
         np.minimum(square, near[a:b], out=square)
     bias = TIE * (float(table.max()) or 1.0) / len(points)
     _prefix_sums(table, starts, edges, bias)
@@ -214,14 +214,6 @@ def _one_to_all(
 def _measure(row, points, code, p, values):  # type: ignore[no-untyped-def]
     for i in range(len(points)):
         values[i] = between(row, points[i], code, p)
-
-
-@njit(cache=True, nogil=True)
-def _fill(points, code, p, square):  # type: ignore[no-untyped-def]
-    for i in range(len(points)):
-        square[i, i] = 0.0
-        for j in range(i):
-            square[i, j] = square[j, i] = between(points[i], points[j], code, p)
 
 
 @njit(cache=True, nogil=True)
