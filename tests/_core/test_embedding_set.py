@@ -22,6 +22,7 @@ from evfr.errors import StoreError
 from helpers.embedded import drawn_vectors, write_embedding
 
 SIZES = {"clip10.mp4": 7, "clip2.mp4": 5, "clip1.mp4": 0, "a/b.mp4": 11}
+MANY = np.arange(6)
 ORDER = ("a/b.mp4", "clip1.mp4", "clip2.mp4", "clip10.mp4")
 
 
@@ -117,7 +118,7 @@ class TestReading:
 
     def test_travels_to_another_process(self, store: Store, truth: np.ndarray) -> None:
         found = EmbeddingSet.open(store, memory_mb=0)
-        found.rows([1])
+        found.rows(MANY)
         copy = pickle.loads(pickle.dumps(found))
         np.testing.assert_array_equal(copy.rows([1, 5]), truth[[1, 5]])
         assert repr(copy) == "EmbeddingSet(drawn: 23 x 8 of 4 videos)"
@@ -126,43 +127,60 @@ class TestReading:
 class TestCache:
     def test_made_once_superseded_and_mended(self, store: Store) -> None:
         found = EmbeddingSet.open(store, memory_mb=0)
-        before = found.rows([3])
+        before = found.rows(MANY)
         first = found.cache_path
         stamp = first.stat().st_mtime_ns
         np.testing.assert_array_equal(np.load(first), found.to_array())
         again = EmbeddingSet.open(store, memory_mb=0)
-        again.rows([3])
+        again.rows(MANY)
         assert first.stat().st_mtime_ns == stamp
         os.truncate(first, first.stat().st_size - 1)
         with pytest.raises(StoreError, match="was cut; delete it"):
             again.rows([22])
-        np.testing.assert_array_equal(EmbeddingSet.open(store, memory_mb=0).rows([3]), before)
+        np.testing.assert_array_equal(EmbeddingSet.open(store, memory_mb=0).rows(MANY), before)
         write_embedding(store, "clip3.mp4", drawn_vectors(2, seed=9), every=3)
         newer = EmbeddingSet.open(store, memory_mb=0)
-        newer.rows([0])
+        newer.rows(MANY)
         assert newer.digest != found.digest
         assert [path.name for path in store.cache_folder.iterdir()] == [newer.cache_path.name]
         assert all(finding.status == "ok" for finding in store.verify())
         newer.remove_cache()
         newer.remove_cache()
         assert not newer.cache_path.exists()
-        assert len(newer.rows([0])) == 1
+        assert len(newer.rows(MANY)) == 6
 
     def test_an_entry_that_changes_under_an_open_set(self, store: Store) -> None:
         found = EmbeddingSet.open(store, memory_mb=0)
         write_embedding(store, "clip2.mp4", drawn_vectors(6), every=3)
         with pytest.raises(StoreError, match="has changed since the set was opened; open it again"):
-            found.rows([0])
+            found.rows(MANY)
         with pytest.raises(StoreError, match="has changed since the set was opened"):
             found.find("clip2.mp4", 0)
         with pytest.raises(StoreError, match="has changed since the set was opened"):
             _ = found.frame_index
 
+    def test_a_few_rows_do_not_pay_for_a_copy(self, store: Store, truth: np.ndarray) -> None:
+        found = EmbeddingSet.open(store, memory_mb=0)
+        for row in (0, 22, 11, 16, 15, 3, 7, 10):
+            np.testing.assert_array_equal(found.rows([row, 5]), truth[[row, 5]])
+        assert not found.cache_path.exists()
+        np.testing.assert_array_equal(found.rows([9]), truth[[9]])
+        assert found.cache_path.is_file()
+
+    @pytest.mark.parametrize("memory_mb", [0, 256])
+    def test_a_view_to_read_from(self, store: Store, truth: np.ndarray, memory_mb: int) -> None:
+        found = EmbeddingSet.open(store, memory_mb=memory_mb)
+        view = found.view()
+        np.testing.assert_array_equal(view, truth)
+        with pytest.raises(ValueError, match="read-only"):
+            view[0, 0] = 1.0
+        assert found.cache_path.is_file() is (memory_mb == 0)
+
     def test_where_nothing_can_be_written(self, store: Store) -> None:
         found = EmbeddingSet.open(store, memory_mb=0)
         store.cache_folder.write_text("a file in its place")
         with pytest.raises(StoreError, match="cannot make the folder"):
-            found.rows([0])
+            found.rows(MANY)
 
 
 class TestNeverMixed:
@@ -205,7 +223,7 @@ class TestNeverMixed:
             EmbeddingSet.open(tmp_path / "absent")
         with pytest.raises(StoreError, match="has no embeddings; make them with evfr embed"):
             EmbeddingSet.open(tmp_path)
-        assert embedding_models(str(tmp_path)) == []
+        assert embedding_models(Store(tmp_path)) == []
 
 
 class TestDamage:
@@ -232,7 +250,7 @@ class TestDamage:
         data[chunk.data_page_offset + chunk.total_compressed_size - 1] ^= 0xFF
         path.write_bytes(bytes(data))
         with pytest.raises(StoreError, match=r"cannot use .*delete the file, or run evfr verify --repair"):
-            found.rows([0])
+            found.rows(MANY)
         assert not list(store.cache_folder.iterdir()), "half a cache must not stay"
 
     def test_everything_damaged(self, tmp_path: Path) -> None:
@@ -275,7 +293,7 @@ def test_one_large_entry_is_read_in_parts(tmp_path: Path) -> None:
     found = EmbeddingSet.open(tmp_path, memory_mb=0)
     sizes = [len(block) for block in found._stored()]
     assert len(sizes) == 3 and sum(sizes) == 30000
-    np.testing.assert_array_equal(found.rows([29999, 5]).astype(np.float16), rows[[29999, 5]])
+    np.testing.assert_array_equal(found.rows([29999, 5, 0, 1, 2])[:2].astype(np.float16), rows[[29999, 5]])
     assert found.keys == (key,)
 
 

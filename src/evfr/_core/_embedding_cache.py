@@ -121,8 +121,8 @@ def write_matrix(path: Path, blocks: Iterator[NDArray[np.float16]], shape: tuple
 
 def drop_superseded(path: Path, scope: str) -> None:
     """Delete the older caches of the same ``scope`` beside ``path``; who has one open can still read it."""
-    for other in path.parent.glob(f"{scope}-*{path.suffix}"):
-        if other != path:
+    for other in path.parent.glob(f"{scope}-*"):
+        if not other.name.startswith(path.name):
             with contextlib.suppress(OSError):
                 other.unlink()
 

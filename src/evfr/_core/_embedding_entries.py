@@ -17,7 +17,15 @@ from evfr.errors import StoreError
 if TYPE_CHECKING:
     from evfr._core.store import Store
 
-__all__ = ["COLUMNS", "STAGE", "EmbeddingEntry", "EmbeddingModel", "choose_entries", "scan_entries"]
+__all__ = [
+    "COLUMNS",
+    "STAGE",
+    "EmbeddingEntry",
+    "EmbeddingModel",
+    "choose_entries",
+    "embedding_models",
+    "scan_entries",
+]
 
 STAGE = "embedding"
 COLUMNS = ("frame_index", "pts", "time_seconds", "embedding")
@@ -153,6 +161,28 @@ def scan_entries(
             bad.append((path, str(error)))
     entries.sort(key=lambda entry: (natural_key(entry.video_id), entry.key.digest))
     return entries, bad
+
+
+def embedding_models(store: Store) -> list[EmbeddingModel]:
+    """Return the kinds of embeddings that a store has, by name.
+
+    Parameters
+    ----------
+    store : Store
+        The store.
+
+    Returns
+    -------
+    list of EmbeddingModel
+        One per set of parameters; files that cannot be read are left out.
+    """
+    entries, _ = scan_entries(store)
+    kinds = dict.fromkeys(entry.key.parameters for entry in entries)
+    found = []
+    for text in kinds:
+        group = [entry for entry in entries if entry.key.parameters == text]
+        found.append(EmbeddingModel.of(text, group))
+    return sorted(found, key=lambda model: (model.name, model.id))
 
 
 def choose_entries(

@@ -27,6 +27,7 @@ __all__ = [
     "sound_entries",
     "stored_column",
     "stored_identity",
+    "stored_rows",
     "stored_vectors",
 ]
 
@@ -69,6 +70,22 @@ def stored_vectors(entries: Sequence[EmbeddingEntry]) -> Iterator[NDArray[np.flo
             count += len(block)
             yield block
         _check_count(entry, count)
+
+
+def stored_rows(
+    entries: Sequence[EmbeddingEntry], offsets: NDArray[np.int64], rows: NDArray[np.int64]
+) -> NDArray[np.float16]:
+    """Gather a few rows from the entries themselves, (M, D) float16; reads each entry up to the row."""
+    found = []
+    for row in rows.tolist():
+        place = int(np.searchsorted(offsets, row, side="right")) - 1
+        start = int(offsets[place])
+        for block in stored_vectors(entries[place : place + 1]):
+            if row < start + len(block):
+                found.append(block[row - start].copy())
+                break
+            start += len(block)
+    return np.stack(found)
 
 
 def stored_identity(entry: EmbeddingEntry) -> pa.Table:

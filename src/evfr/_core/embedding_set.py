@@ -13,6 +13,7 @@ from evfr._core._embedding_entries import (
     EmbeddingEntry,
     EmbeddingModel,
     choose_entries,
+    embedding_models,
     scan_entries,
 )
 from evfr._core._embedding_rows import (
@@ -22,6 +23,7 @@ from evfr._core._embedding_rows import (
     sound_entries,
     stored_column,
     stored_identity,
+    stored_rows,
     stored_vectors,
 )
 from evfr._core.store import Store
@@ -35,27 +37,8 @@ if TYPE_CHECKING:
 __all__ = ["EmbeddedFrame", "EmbeddingModel", "EmbeddingSet", "embedding_models"]
 
 
-def embedding_models(store: Store | Path | str) -> list[EmbeddingModel]:
-    """Return the kinds of embeddings that a store has, by name.
-
-    Parameters
-    ----------
-    store : Store or path
-        The store.
-
-    Returns
-    -------
-    list of EmbeddingModel
-        One per set of parameters; files that cannot be read are left out.
-    """
-    store = store if isinstance(store, Store) else Store(store)
-    entries, _ = scan_entries(store)
-    kinds = dict.fromkeys(entry.key.parameters for entry in entries)
-    found = []
-    for text in kinds:
-        group = [entry for entry in entries if entry.key.parameters == text]
-        found.append(EmbeddingModel.of(text, group))
-    return sorted(found, key=lambda model: (model.name, model.id))
+_FEW_ROWS = 4
+_FEW_GATHERS = 8
 
 
 class EmbeddingSet:
@@ -120,6 +103,7 @@ class EmbeddingSet:
         self._array: NDArray[np.float16] | None = None
         self._file: MatrixFile | None = None
         self._identity: dict[int, pa.Table] = {}
+        self._gathers = 0
 
     @classmethod
     def open(
@@ -208,6 +192,15 @@ class EmbeddingSet:
     def cache_path(self) -> Path:
         """Where the unpacked copy is or would be."""
         return self._store.cache_folder / f"{self._scope}-{self.digest}.npy"
+
+    def cache_file(self, name: str, *parts: Any) -> tuple[Path, str]:
+        """Return where something made from the whole set is kept, and the scope for `drop_superseded`.
+
+        ``name`` says what it is and the file's suffix (``"index.faiss"``), ``parts`` what else it depends on.
+        """
+        stem, _, suffix = name.partition(".")
+        scope = f"{stem}-{digest_of(self._scope, *parts)[:16]}"
+        return self._store.cache_folder / f"{scope}-{self.digest}.{suffix}", scope
 
     @property
     def frame_index(self) -> NDArray[np.int64]:
@@ -299,7 +292,26 @@ class EmbeddingSet:
         wanted = self._checked(np.asarray(indices, np.int64))
         if (array := self._in_memory()) is not None:
             return array[wanted].astype(np.float32)
+        has_copy = self._file is not None or self.cache_path.is_file()
+        if not has_copy and 0 < len(wanted) <= _FEW_ROWS and self._gathers < _FEW_GATHERS:
+            self._gathers += 1  # a row or two do not pay for unpacking everything
+            return stored_rows(self._entries, self.offsets, wanted).astype(np.float32)
         return self._unpacked().gather(wanted).astype(np.float32)
+
+    def view(self) -> NDArray[np.float16]:
+        """Return everything as (N, D) float16 for reading: in memory if it is small, else a map of the copy.
+
+        Raises
+        ------
+        StoreError
+            If an entry is damaged, or the unpacked copy cannot be written.
+        """
+        if (array := self._in_memory()) is not None:
+            view = array.view()
+            view.flags.writeable = False
+            return view
+        path = self._unpacked().path
+        return np.asarray(np.load(path, mmap_mode="r")) if len(self) else self.to_array()
 
     def blocks(self, size: int = 16384) -> Iterator[NDArray[np.float32]]:
         """Yield all rows in order as (size, D) float32; the last block may be shorter.

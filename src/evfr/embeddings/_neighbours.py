@@ -162,7 +162,7 @@ def build_index(
         raise ValueError("faiss has no hnsw index on a GPU; use kind 'ivf' or 'exact', or device 'cpu'")
     source = as_source(vectors)
     total = len(source)
-    dimension = int(source.rows(np.zeros(min(1, total), np.int64)).shape[1])
+    dimension = source.dimension
     bad, longest = 0, 0.0
     for block in source.blocks(block_rows(dimension)):
         usable = usable_for(block, metric)

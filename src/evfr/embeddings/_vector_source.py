@@ -28,6 +28,8 @@ BLOCK_BYTES = 32 << 20
 class VectorSource(Protocol):
     """(N, D) vectors that need not fit into memory, for example an `EmbeddingSet`."""
 
+    dimension: int
+
     def __len__(self) -> int:
         """Return N."""
         ...
@@ -69,6 +71,7 @@ class ArraySource:
                 f"vectors must be (N, D) numbers with D of 1 or more, got {array.dtype} of shape {array.shape}"
             )
         self.array = array
+        self.dimension = int(array.shape[1])
 
     def __len__(self) -> int:
         """Return N."""
