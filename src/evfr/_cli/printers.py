@@ -128,10 +128,12 @@ def print_select(result: Any) -> None:
         _print_plan(result.plan)
         return
     inputs = result.manifest["inputs"]
+    common = _common_notes(inputs)
     _print_table(
         ("video", "frames", "selected", "method", "dynamicity", "notes"),
-        [_select_row(entry) for entry in inputs[:MOST_ROWS]],
+        [_select_row(entry, common) for entry in inputs[:MOST_ROWS]],
     )
+    _write_lines(common)
     if len(inputs) > MOST_ROWS:
         _write_lines([f"... and {len(inputs) - MOST_ROWS} more; --json shows all"])
     if result.reduced:
@@ -153,12 +155,19 @@ def print_select(result: Any) -> None:
             _write_lines([f"{word:<9} {result.folder / name}"])
 
 
-def _select_row(entry: Any) -> tuple[str, ...]:
+def _common_notes(inputs: Sequence[Any]) -> list[str]:
+    """Return what is noted for every one of several videos, to be said once."""
+    noted = [entry["notes"] for entry in inputs if "notes" in entry]
+    return [note for note in noted[0] if all(note in notes for notes in noted)] if len(noted) > 1 else []
+
+
+def _select_row(entry: Any, common: Sequence[str]) -> tuple[str, ...]:
     if entry["status"] == "failed" or "selected" not in entry:
         return (entry["video_id"], str(entry["frame_count"] or ""), "", "", "", entry["status"])
     values = [signal["dynamicity"] for signal in entry["signals"].values()]
     dynamicity = ", ".join("?" if value is None else f"{value:.2f}" for value in values)
-    notes = ([] if entry["status"] == "ok" else [entry["status"]]) + list(entry["notes"])
+    notes = [] if entry["status"] == "ok" else [entry["status"]]
+    notes += [note for note in entry["notes"] if note not in common]
     frames, selected = str(entry["frame_count"]), str(entry["selected"])
     return (entry["video_id"], frames, selected, entry["method"], dynamicity, "; ".join(notes))
 
@@ -188,6 +197,40 @@ def print_extract(result: Any) -> None:
     count = sum(map(len, result.files.values()))
     videos = sum(1 for files in result.files.values() if files)
     _write_lines([f"{count} images of {videos} videos in {result.folder}"])
+
+
+def print_search(result: Any) -> None:
+    """Show the frames found for each query, nearest first."""
+    for number, query in enumerate(result.queries):
+        if len(result.queries) > 1:
+            _write_lines([query])
+        hits = [hit for hit in result.hits if hit.query == number]
+        cells = [
+            (str(h.rank), f"{h.distance:.4f}", h.video_id, str(h.frame_index), f"{h.time_seconds:.3f}")
+            for h in hits[:MOST_ROWS]
+        ]
+        _print_table(("rank", "distance", "video", "frame", "seconds"), cells)
+        if len(hits) > MOST_ROWS:
+            _write_lines([f"... and {len(hits) - MOST_ROWS} more; --json shows all"])
+    note = f"{result.metric} of {result.model.name} over {result.row_count} frames, {result.index}"
+    unusable = f"; {result.unusable_count} without a distance" if result.unusable_count else ""
+    _write_lines([note + unusable, *([] if result.folder is None else [f"frames    {result.folder}"])])
+
+
+def print_dedup(result: Any) -> None:
+    """Show what was kept and dropped of each video, and where the tables are."""
+    rows = [
+        (v.video_id, str(v.frame_count), str(v.kept_count), str(v.dropped_count), str(v.unusable_count or ""))
+        for v in result.videos[:MOST_ROWS]
+    ]
+    _print_table(("video", "frames", "kept", "dropped", "no distance"), rows)
+    if len(result.videos) > MOST_ROWS:
+        _write_lines([f"... and {len(result.videos) - MOST_ROWS} more; --json shows all"])
+    kept, dropped = result.kept.num_rows, result.dropped.num_rows
+    limit = f"{result.metric} <= {result.threshold:g}"
+    _write_lines([f"{kept} kept, {dropped} dropped as duplicates ({limit} of {result.model.name})"])
+    if result.folder is not None:
+        _write_lines([f"{name:<9} {result.folder / f'{name}.parquet'}" for name in ("kept", "dropped")])
 
 
 def print_summary(result: Any) -> None:
@@ -256,6 +299,8 @@ PRINTERS: dict[str, Callable[[Any], None]] = {
     "embed": print_embed,
     "select": print_select,
     "extract": print_extract,
+    "search": print_search,
+    "dedup": print_dedup,
     "compact": print_summary,
     "verify": print_summary,
     "plot": print_summary,
