@@ -13,10 +13,12 @@ from evfr.errors import EvfrError
 
 if TYPE_CHECKING:
     from evfr._core.selection import Selection
+    from evfr.verbs.dedup import dedup
     from evfr.verbs.embed import embed
     from evfr.verbs.extract import extract
     from evfr.verbs.inspect import inspect
     from evfr.verbs.score import score
+    from evfr.verbs.search import search
     from evfr.verbs.select import select
     from evfr.video import open_video
 
@@ -24,11 +26,13 @@ __version__ = "0.1.0"
 
 _EXPORTS = {
     "Selection": "evfr._core.selection",
+    "dedup": "evfr.verbs.dedup",
     "embed": "evfr.verbs.embed",
     "extract": "evfr.verbs.extract",
     "inspect": "evfr.verbs.inspect",
     "open_video": "evfr.video",
     "score": "evfr.verbs.score",
+    "search": "evfr.verbs.search",
     "select": "evfr.verbs.select",
 }
 _FAMILIES = ("datasets", "distributed", "embeddings", "reports", "sampling", "signals", "verbs", "video")
@@ -37,11 +41,13 @@ __all__ = [
     "EvfrError",
     "Selection",
     "__version__",
+    "dedup",
     "embed",
     "extract",
     "inspect",
     "open_video",
     "score",
+    "search",
     "select",
 ]
 

@@ -33,6 +33,8 @@ COMMANDS = {
     "embed": "evfr.verbs.embed:embed",
     "select": "evfr.verbs.select:select",
     "extract": "evfr.verbs.extract:extract",
+    "search": "evfr.verbs.search:search",
+    "dedup": "evfr.verbs.dedup:dedup",
     "compact": "evfr.verbs.compact:compact",
     "verify": "evfr.verbs.verify:verify",
     "plot": "evfr.verbs.plot:plot",

@@ -71,8 +71,9 @@ def typer_parameter(spec: ParameterSpec) -> inspect.Parameter:
         metavar = None if spec.is_flag else spec.metavar
         if spec.default not in (None, "", ()) and not spec.is_flag:
             help_text += f" [default: {default_text(spec)}]"
+        short = [f"-{spec.name}"] if len(spec.name) == 1 else []
         information = typer.Option(
-            name, help=help_text, metavar=metavar, rich_help_panel=panel, show_default=False
+            name, *short, help=help_text, metavar=metavar, rich_help_panel=panel, show_default=False
         )
     kind: Any = bool | None if spec.is_flag else list[str] | None if is_repeated(spec) else str | None
     default: Any = None
