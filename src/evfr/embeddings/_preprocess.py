@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import cv2
 import numpy as np
@@ -31,6 +32,8 @@ PIL_FILTERS = {
     "box": Image.Resampling.BOX,
     "hamming": Image.Resampling.HAMMING,
 }
+
+SUPPORTS = {"nearest": 0.5, "lanczos": 3.0, "bilinear": 1.0, "bicubic": 2.0, "box": 0.5, "hamming": 1.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,13 +172,9 @@ class Preprocess:
             resized = np.asarray(cv2.resize(frame, (width, height), interpolation=method), dtype=np.uint8)
             picture = resized[top : top + kept_height, left : left + kept_width]
         else:
-            # Pillow resamples only the part that is kept: the scale and the pixels are those of the whole.
-            step_y, step_x = full_height / height, full_width / width
-            box = (left * step_x, top * step_y, (left + kept_width) * step_x, (top + kept_height) * step_y)
-            box = (*box[:2], min(box[2], full_width), min(box[3], full_height))
-            image = Image.fromarray(np.ascontiguousarray(frame))
-            filtered = image.resize((kept_width, kept_height), PIL_FILTERS[self.interpolation], box=box)
-            picture = np.asarray(filtered)
+            rows = _Span(top, kept_height, height, full_height)
+            columns = _Span(left, kept_width, width, full_width)
+            picture = _resampled(frame, rows, columns, self.interpolation)
         if (kept_height, kept_width) == (crop_height, crop_width):
             return picture
         padded = np.zeros((crop_height, crop_width, 3), np.uint8)
@@ -185,6 +184,39 @@ class Preprocess:
 
     def _margin(self, spare: int) -> int:
         return spare // 2 if self.crop_rounding == "floor" else round(spare / 2)
+
+
+class _Span(NamedTuple):
+    """Along one axis: ``kept`` pixels from ``start`` of ``size`` that were ``full``."""
+
+    start: int
+    kept: int
+    size: int
+    full: int
+
+    def source(self, support: float) -> tuple[int, int, float, float]:
+        """Return the pixels that the filter reads, first and behind the last, and the box inside them."""
+        step = self.full / self.size
+        first, last = self.start * step, min(self.full, (self.start + self.kept) * step)
+        reach = support * max(1.0, step) + 1
+        low, high = max(0, math.floor(first - reach)), min(self.full, math.ceil(last + reach))
+        return low, high, first - low, last - low
+
+
+def _resampled(
+    frame: NDArray[np.uint8], rows: _Span, columns: _Span, interpolation: str
+) -> NDArray[np.uint8]:
+    """Resample only what is kept, first along the rows: Pillow itself picks the order by the cost, and with
+    pixels rounded to 8 bit in between the order shows."""
+    method, support = PIL_FILTERS[interpolation], SUPPORTS[interpolation]
+    top, bottom, first_row, last_row = rows.source(support)
+    left, right, first_column, last_column = columns.source(support)
+    image = Image.fromarray(np.ascontiguousarray(frame[top:bottom, left:right]))
+    image = image.resize(
+        (columns.kept, bottom - top), method, box=(first_column, 0, last_column, bottom - top)
+    )
+    image = image.resize((columns.kept, rows.kept), method, box=(0, first_row, columns.kept, last_row))
+    return np.asarray(image)
 
 
 def _is_pair(size: Any) -> bool:
