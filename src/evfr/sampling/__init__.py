@@ -24,7 +24,7 @@ from evfr.sampling._classes import ClassCheck, class_check
 from evfr.sampling._constraints import Constraints
 from evfr.sampling._coverage import Coverage, coverage
 from evfr.sampling._dedup import Dedup, dedup
-from evfr.sampling._embedded import Part, is_greedy, sample_rows, sample_together
+from evfr.sampling._embedded import Part, Together, is_greedy, sample_rows, sample_together
 from evfr.sampling._facility import facility, facility_objective
 from evfr.sampling._farthest import farthest, farthest_order
 from evfr.sampling._feasible import feasible_range
@@ -57,6 +57,7 @@ __all__ = [
     "Sample",
     "Sampler",
     "Segment",
+    "Together",
     "adaptive",
     "allocate",
     "auto",

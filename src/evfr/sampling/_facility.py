@@ -73,7 +73,9 @@ def facility(
         N / n ln 20 random candidates per pick. ``"auto"`` is exact up to 16,384 distinct rows, then sparse where
         the metric allows it, else exact.
     neighbours : int, optional
-        Similarities kept per row when sparse, at least N / n; twice that by default, and 64 to 256.
+        Similarities kept per row when sparse, at least N / n (the default is twice that within 64 and 256, or
+        N / n where that is more). They take 16 N neighbours bytes: where N / n is in the thousands, select from
+        pools (`pool_rows`) instead.
     initial : sequence of int
         Rows selected already: they count in the objective and are not returned.
     usable : (N,) bool, optional
@@ -128,7 +130,7 @@ def facility(
     n = check_budget(n, len(array)) if array.ndim == 2 else n
     rows, nan_count, initial_rows = _problem(array, metric, initial, usable)
     check_pickable(rows, n, nan_count)
-    kind = _mode(rows, mode)
+    kind = choose_mode(rows, mode)
     return run(
         rows,
         n,
@@ -294,7 +296,8 @@ def _problem(
     return rows, nan_count, before[rows.group[before] >= 0]
 
 
-def _mode(rows: Rows, mode: str) -> str:
+def choose_mode(rows: Rows, mode: str) -> str:
+    """Return the mode that "auto" stands for on these rows, or the mode itself where it can be had."""
     if mode not in MODES:
         raise ValueError(f"mode must be one of {', '.join(MODES)}, got {mode!r}")
     has_index = rows.metric in ("cosine", "euclidean")
@@ -311,7 +314,7 @@ def _neighbours(rows: Rows, n: int, neighbours: int | None) -> int:
     count = len(rows.points)
     least = -(-count // n)
     if neighbours is None:
-        return min(max(2 * least, min(max(64, 2 * least), 256), least), count)
+        return min(max(least, min(max(64, 2 * least), 256)), count)
     if neighbours < least:
         raise ValueError(
             f"neighbours must be at least N / n = {least}, so that n rows can represent all, got {neighbours}"
