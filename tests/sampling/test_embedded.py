@@ -30,7 +30,7 @@ def rows(n: int, seed: int = 0) -> np.ndarray:
 def test_without_constraints_it_is_the_method_over_all_rows():
     whole = rows(60)
     parts = [Part(25, np.arange(25), Constraints()), Part(35, np.arange(35), Constraints())]
-    first, second = sample_together(plain_farthest, whole, 9, parts)
+    first, second = sample_together(plain_farthest, whole, 9, parts).samples
     plain = plain_farthest(whole, 9)
     assert [*first.indices, *(second.indices + 25)] == plain.indices.tolist()
     assert [*first.gains, *second.gains] == plain.gains.tolist()
@@ -43,10 +43,10 @@ def test_without_constraints_it_is_the_method_over_all_rows():
 def test_bounds_per_video_hold_and_are_filled_by_the_method():
     whole = np.concatenate([rows(20) * 100, rows(20, 1)])
     parts = [Part(20, np.arange(20), Constraints()), Part(20, np.arange(20), Constraints(), minimum=3)]
-    first, second = sample_together(plain_farthest, whole, 10, parts)
+    first, second = sample_together(plain_farthest, whole, 10, parts).samples
     assert len(second) == 3
     capped = [Part(20, np.arange(20), Constraints(), maximum=4), Part(20, np.arange(20), Constraints())]
-    first, second = sample_together(plain_farthest, whole, 10, capped)
+    first, second = sample_together(plain_farthest, whole, 10, capped).samples
     assert (len(first), len(second)) == (4, 6)
 
 
@@ -90,7 +90,7 @@ def test_any_constraints_any_budget(data):
             return
     low, high = sum(a for a, _ in ranges), sum(b for _, b in ranges)
     n = data.draw(st.integers(low, high))
-    samples = sample_together(plain_farthest, vectors, n, parts)
+    samples = sample_together(plain_farthest, vectors, n, parts).samples
     assert sum(map(len, samples)) == n
     for part, found, (a, b) in zip(parts, samples, ranges, strict=True):
         assert a <= len(found) <= b

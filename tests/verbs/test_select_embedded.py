@@ -61,7 +61,7 @@ def test_plain_farthest_starves_quiet_scenes_and_the_default_does_not(select: Se
     chosen = select(scenes, n=12, method="farthest")
     assert min(per_scene(chosen)) >= 1
     assert per_scene(chosen)[2] >= 4
-    note = chosen.manifest["inputs"][0]["notes"][0]
+    note = chosen.manifest["summary"]["notes"][0]
     assert note.startswith("farthest: 6 of 12 frames are spread over time and scenes")
     spread = select(scenes, n=12, method="farthest", floor_share=1.0)
     assert per_scene(spread) == [2] * SCENES

@@ -128,12 +128,11 @@ def print_select(result: Any) -> None:
         _print_plan(result.plan)
         return
     inputs = result.manifest["inputs"]
-    common = _common_notes(inputs)
     _print_table(
         ("video", "frames", "selected", "method", "dynamicity", "notes"),
-        [_select_row(entry, common) for entry in inputs[:MOST_ROWS]],
+        [_select_row(entry) for entry in inputs[:MOST_ROWS]],
     )
-    _write_lines(common)
+    _write_lines(result.manifest["summary"].get("notes", ()))
     if len(inputs) > MOST_ROWS:
         _write_lines([f"... and {len(inputs) - MOST_ROWS} more; --json shows all"])
     if result.reduced:
@@ -155,19 +154,12 @@ def print_select(result: Any) -> None:
             _write_lines([f"{word:<9} {result.folder / name}"])
 
 
-def _common_notes(inputs: Sequence[Any]) -> list[str]:
-    """Return what is noted for every one of several videos, to be said once."""
-    noted = [entry["notes"] for entry in inputs if "notes" in entry]
-    return [note for note in noted[0] if all(note in notes for notes in noted)] if len(noted) > 1 else []
-
-
-def _select_row(entry: Any, common: Sequence[str]) -> tuple[str, ...]:
+def _select_row(entry: Any) -> tuple[str, ...]:
     if entry["status"] == "failed" or "selected" not in entry:
         return (entry["video_id"], str(entry["frame_count"] or ""), "", "", "", entry["status"])
     values = [signal["dynamicity"] for signal in entry["signals"].values()]
     dynamicity = ", ".join("?" if value is None else f"{value:.2f}" for value in values)
-    notes = [] if entry["status"] == "ok" else [entry["status"]]
-    notes += [note for note in entry["notes"] if note not in common]
+    notes = ([] if entry["status"] == "ok" else [entry["status"]]) + list(entry["notes"])
     frames, selected = str(entry["frame_count"]), str(entry["selected"])
     return (entry["video_id"], frames, selected, entry["method"], dynamicity, "; ".join(notes))
 

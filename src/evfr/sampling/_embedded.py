@@ -19,7 +19,7 @@ from evfr.sampling._sample import Sample, check_budget
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Part", "is_greedy", "sample_rows", "sample_together"]
+__all__ = ["Part", "Together", "is_greedy", "sample_rows", "sample_together"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,6 +60,23 @@ class Part:
         object.__setattr__(self, "frame_index", rows)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Together:
+    """Hold one choice over many videos.
+
+    Attributes
+    ----------
+    samples : tuple of Sample
+        One for each video. ``rank`` is by the order in which the frames were taken, ``gains`` by what they added
+        over all videos; included frames come first and have no gain.
+    notes : tuple of str
+        What a reader should know about the whole choice, one sentence each.
+    """
+
+    samples: tuple[Sample, ...]
+    notes: tuple[str, ...]
+
+
 def is_greedy(method: str | Callable[..., Any]) -> bool:
     """Say whether a method takes frames one by one and can ask, before each, whether it may.
 
@@ -87,7 +104,7 @@ def sample_together(
     *,
     seed: int = 0,
     options: Mapping[str, Any] | None = None,
-) -> list[Sample]:
+) -> Together:
     """Choose n frames over many videos at once by a greedy method on embeddings; all constraints hold exactly.
 
     Parameters
@@ -107,9 +124,8 @@ def sample_together(
 
     Returns
     -------
-    list of Sample
-        One for each video. ``rank`` is by the order in which the frames were taken, ``gains`` by what they added
-        over all videos; included frames come first and have no gain.
+    Together
+        One sample for each video, and what is to be said about the whole.
 
     Raises
     ------
@@ -129,7 +145,8 @@ def sample_together(
     >>> import numpy as np
     >>> rows = np.array([[0.0], [1.0], [9.0], [10.0], [50.0], [51.0]], np.float32)
     >>> videos = [Part(4, np.arange(4), Constraints(), minimum=1), Part(2, np.arange(2), Constraints())]
-    >>> [s.indices.tolist() for s in sample_together("farthest", rows, 3, videos, options={"start": 0})]
+    >>> found = sample_together("farthest", rows, 3, videos, options={"start": 0})
+    >>> [sample.indices.tolist() for sample in found.samples]
     [[0, 3], [1]]
     """
     name, function, own = _resolve(method, options)
@@ -177,10 +194,11 @@ def sample_together(
         **own,
     )
     unusable = int((~usable).sum())
-    return [
+    samples = tuple(
         _share(base, part, one, int(a), int(b), unusable)
         for part, one, a, b in zip(parts, prepared, offsets[:-1], offsets[1:], strict=True)
-    ]
+    )
+    return Together(samples, base.notes)
 
 
 def sample_rows(
@@ -233,7 +251,8 @@ def sample_rows(
     _, function, own = _resolve(method, options)
     parameters = inspect.signature(function).parameters
     if "accept" in parameters:
-        return sample_together(method, embeddings, n, [part], seed=seed, options=options)[0]
+        found = sample_together(method, embeddings, n, [part], seed=seed, options=options)
+        return replace(found.samples[0], notes=found.notes)
     from evfr.sampling._fitting import fit_targets
 
     usable = usable_rows(embeddings, own.get("metric", _default_metric(function)))
@@ -335,5 +354,6 @@ def _share(base: Sample, part: Part, prepared: Prepared, first: int, stop: int, 
         order=None,
         probabilities=None,
         nan_count=unusable,
+        notes=(),
         gains=None if base.gains is None else gains[order],
     )

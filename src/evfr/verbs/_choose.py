@@ -44,7 +44,7 @@ def choose(
     scores: Sequence[VideoScore],
     request: Request,
     embedded: Sequence[EmbeddedVideo] | None = None,
-) -> list[Chosen]:
+) -> tuple[list[Chosen], tuple[str, ...]]:
     """Divide the budget over the usable videos and sample each of them.
 
     Parameters
@@ -60,8 +60,8 @@ def choose(
 
     Returns
     -------
-    list of Chosen
-        One per usable video, in order; the sizes add up to the budget.
+    tuple of (list of Chosen, tuple of str)
+        One per usable video, in order; the sizes add up to the budget. What is to be said about all of them.
 
     Raises
     ------
@@ -115,11 +115,11 @@ def choose(
     counts, minimum, maximum = _counts(request, pairs, usable, low, high, size, activity)
     seeds = [spawn_seed(request.seed, video.digest) if len(pairs) > 1 else request.seed for video, _ in pairs]
     if embedded is not None:
-        samples = sample_embedded(
+        samples, notes = sample_embedded(
             pairs, [embedded[row] for row in rows], per_video, request, counts, minimum, maximum, seeds
         )
     else:
-        samples = []
+        samples, notes = [], ()
         for row, ((video, score), constraints) in enumerate(zip(pairs, per_video, strict=True)):
             assert video.table is not None
             with naming(video.source.video_id):
@@ -151,7 +151,7 @@ def choose(
                 seeds[row],
             )
         )
-    return chosen
+    return chosen, notes
 
 
 def _with_scenes(

@@ -60,7 +60,7 @@ def sample_embedded(
     minimum: NDArray[np.int64],
     maximum: NDArray[np.int64],
     seeds: Sequence[int],
-) -> list[Sample]:
+) -> tuple[list[Sample], tuple[str, ...]]:
     """Choose the frames of all videos by embeddings.
 
     Parameters
@@ -80,8 +80,8 @@ def sample_embedded(
 
     Returns
     -------
-    list of Sample
-        One for each video.
+    tuple of (list of Sample, tuple of str)
+        One for each video, and what is to be said about all.
 
     Raises
     ------
@@ -112,7 +112,7 @@ def sample_embedded(
                         cuts=score.cuts,
                     )
                 )
-        return found
+        return found, ()
     if request.stride is not None:
         minimum = maximum = counts
     parts = [
@@ -121,7 +121,7 @@ def sample_embedded(
     ]
     parts, note = _with_floors(parts, pairs, request, counts)
     rows = embedded[0].vectors if len(parts) == 1 else np.concatenate([video.vectors for video in embedded])
-    samples = sample_together(
+    together = sample_together(
         request.method,
         rows,
         int(counts.sum()),
@@ -129,7 +129,7 @@ def sample_embedded(
         seed=request.seed,
         options=request.method_options,
     )
-    return [replace(sample, notes=(*note, *sample.notes)) for sample in samples]
+    return list(together.samples), (*note, *together.notes)
 
 
 def _with_floors(

@@ -82,13 +82,15 @@ def finish(
     from evfr.verbs.score import signal_problems, summarise
 
     scores = [summarise(video) for video in measured]
-    chosen = choose(measured, scores, request, embedded)
+    chosen, notes = choose(measured, scores, request, embedded)
     problems = [problem for video in measured for problem in video.problems]
     known = set(problems)
     problems += [problem for video in embedded or () for problem in video.problems if problem not in known]
     problems += [problem for score in scores for problem in signal_problems(score)]
     table = build_table(chosen)
-    extra = {} if embedded is None else {"coverage": measure_coverage(chosen, embedded, request)}
+    extra: dict[str, Any] = {} if not notes else {"notes": list(notes)}
+    if embedded is not None:
+        extra["coverage"] = measure_coverage(chosen, embedded, request)
     if run.out is None:
         return Selection(table, build_manifest(shown, request, measured, chosen, problems, extra))
     files, pictures, missed = _write_images(measured, chosen, request, run)

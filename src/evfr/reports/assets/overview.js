@@ -33,7 +33,18 @@ const evfrOverview = (() => {
         fact(report.method, "method"),
         fact(report.signal, "signal"),
         fact(count(report.allProblems.length), report.allProblems.length === 1 ? "problem" : "problems", report.allProblems.length ? "warn" : "")),
+      remarks(report).map((text) => el("p", { class: "note", text })),
       el("div", { class: "command" }, el("code", { text: report.command, tabindex: "0", "aria-label": "Command that makes this selection" }), copy));
+  }
+
+  /* What holds for the choice over all videos, and how well it covers them. */
+  function remarks(report) {
+    const { notes = [], coverage } = report.manifest.summary || {};
+    if (!coverage || coverage.radius === null) return notes;
+    const part = coverage.measured_rows < coverage.rows ? ", on " + count(coverage.measured_rows) + " of them" : "";
+    return notes.concat("Over " + count(coverage.rows) + " embedded frames (" + coverage.embedding + ", " + coverage.metric
+      + part + "): the nearest chosen frame is " + number(coverage.mean_distance) + " away on average and "
+      + number(coverage.radius) + " at most. This is coverage, not what a model learns.");
   }
 
   function budget(state) {
