@@ -229,9 +229,9 @@ def feature_dissimilarities(
 
     Notes
     -----
-    Computed in float64, equal to `feature_dissimilarity` of each pair. Features kept as float16 have a relative
-    error of 2^-11 each, which moves a dissimilarity by about 1e-7 of itself plus, between almost equal frames, by
-    up to some 1e-6; on real clips the order of frames stays (Spearman above .999 against float32).
+    Computed in float64, equal to `feature_dissimilarity` of each pair. Features kept as float16 carry a relative
+    error of up to 2^-11 each; on four real clips (MobileNetV2) that moved values by less than .1 % and 2e-5, and
+    the order of frames hardly (Spearman .99998 or more against float32).
     """
     count = len(embeddings)
     usable = np.ones(count, bool) if is_usable is None else np.asarray(is_usable, bool)
