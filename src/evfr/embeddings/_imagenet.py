@@ -186,9 +186,12 @@ def timm_preprocess(model: str) -> Preprocess:
     timm = require("timm", extra="train")
     if not timm.is_model(model):
         raise ValueError(f"timm has no model {model!r}; timm.list_models('*part*') finds names")
-    known = timm.models.get_pretrained_cfg(model, allow_unregistered=False)
-    if known is None:
-        raise ValueError(f"timm has no weights {model!r}; timm.list_pretrained('*part*') finds names")
+    try:
+        known = timm.models.get_pretrained_cfg(model, allow_unregistered=False)
+    except RuntimeError as error:
+        raise ValueError(
+            f"timm has no weights {model!r}; timm.list_pretrained('*part*') finds names"
+        ) from error
     config = timm.data.resolve_data_config(pretrained_cfg=known.to_dict())
     return preprocess_from_data_config(config)
 

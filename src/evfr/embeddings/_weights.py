@@ -7,6 +7,7 @@ import hashlib
 import json
 import pickle
 import threading
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from pathlib import Path
@@ -125,7 +126,9 @@ def read_state_dict(path: Path) -> dict[str, Any]:
     file_state(path)
     torch = require("torch", extra="torch")
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        # torch warns of pickles that it then refuses.
+        with warnings.catch_warnings(action="ignore"):
+            found = torch.load(path, map_location="cpu", weights_only=True)
     except _UNREADABLE as error:
         raise InputError(
             f"{path} cannot be read as tensors only ({type(error).__name__}): it is damaged, or a pickle of more "
