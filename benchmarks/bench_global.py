@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 
 import numpy as np
@@ -21,7 +22,7 @@ def videos(count: int, frames: int, seed: int = 0) -> list[np.ndarray]:
     for _ in range(count):
         rows = np.empty((frames, WIDTH), np.float32)
         cuts = np.unique(np.r_[0, rng.integers(1, frames, rng.integers(1, 6)), frames])
-        for begin, stop in zip(cuts[:-1], cuts[1:], strict=True):
+        for begin, stop in itertools.pairwise(cuts):
             place = bank[rng.integers(len(bank))] + rng.normal(size=WIDTH) * 0.2
             speed = rng.choice([0.0, 0.02, 0.06, 0.15])
             rows[begin:stop] = place + np.cumsum(rng.normal(size=(stop - begin, WIDTH)) * speed, axis=0)
@@ -42,7 +43,7 @@ def main() -> None:
         "Global selection from pools", f"videos with shared scenes, D = {WIDTH}, unit rows, seed 0"
     )
     claims = {}
-    for count, frames, n in ((40, 1000, 100), (200, 1000, 200), (200, 1000, 1000)):
+    for count, frames, n in ((20, 1000, 100), (200, 1000, 200), (200, 1000, 1000)):
         clips = videos(count, frames)
         rows = np.concatenate(clips)
         begin = np.arange(count) * frames

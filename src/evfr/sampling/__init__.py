@@ -36,6 +36,8 @@ from evfr.sampling._random import random
 from evfr.sampling._sample import SUPPLIED, Sample, Sampler, Segment, takes_embeddings
 from evfr.sampling._segment_medoid import segment_medoid
 from evfr.sampling._select import sample
+from evfr.sampling._sieve import sieve
+from evfr.sampling._stream import stream_centres
 from evfr.sampling._systematic import systematic
 from evfr.sampling._uniform import uniform
 
@@ -84,6 +86,8 @@ __all__ = [
     "sample_rows",
     "sample_together",
     "segment_medoid",
+    "sieve",
+    "stream_centres",
     "successive_inclusion",
     "systematic",
     "takes_embeddings",
