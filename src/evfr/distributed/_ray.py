@@ -11,9 +11,11 @@ import logging
 import os
 import pickle
 import signal
+import socket
 import sys
 import tempfile
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -23,7 +25,7 @@ import evfr
 from evfr._core.lazy import require
 from evfr._core.types import Problem
 from evfr.distributed._boundary import ExecutionOptions, Heartbeat, Outcome, source_name
-from evfr.distributed._child import unpacked
+from evfr.distributed._child import TICK_SECONDS, unpacked
 from evfr.distributed._slot import THREADS, Report, Setup, Slot, Task
 from evfr.distributed._supervisor import FAREWELL_SECONDS, MAX_BAD_STARTS
 from evfr.errors import ProblemCode, WorkerError
@@ -32,6 +34,8 @@ __all__ = ["run_ray"]
 
 _OBJECT_STORE_BYTES = 128 << 20
 _LONGEST_SOCKET_FOLDER = 30
+_ANSWER_SECONDS = 20.0
+_LONGEST_PAUSE_SECONDS = 30.0
 
 
 def run_ray(
@@ -105,7 +109,7 @@ def _launch(
     idle: list[Any] = []
     task: Task | None
     turns: dict[Any, tuple[Any, Task | None]] = {}  # what is awaited: whose turn it is, and at what
-    bad_starts = 0
+    bad_starts, next_start = 0, 0.0
     try:
         while waiting or any(task for _, task in turns.values()):
             while idle and waiting:
@@ -113,7 +117,7 @@ def _launch(
                 slot = idle.pop()
                 turns[slot.turn.remote(task)] = (slot, task)
             starting = sum(task is None for _, task in turns.values())
-            while len(slots) < room and starting < len(waiting):
+            while len(slots) < room and starting < len(waiting) and time.monotonic() >= next_start:
                 # A task is given to slots that are up only: on a full cluster some never are.
                 slots.append(slot := actor.remote(told))
                 turns[slot.turn.remote()] = (slot, None)
@@ -128,7 +132,13 @@ def _launch(
                     slots.remove(slot)
                     if task is None:
                         bad_starts += 1
-                        if bad_starts >= MAX_BAD_STARTS:
+                        # Ray goes on choosing a lost machine until it has noticed: wait, as long as others work.
+                        next_start = time.monotonic() + min(2.0**bad_starts, _LONGEST_PAUSE_SECONDS)
+                        if "creation task" in str(error):
+                            is_hopeless = bad_starts >= MAX_BAD_STARTS
+                        else:
+                            is_hopeless = bad_starts >= 2 * MAX_BAD_STARTS and not slots
+                        if is_hopeless:
                             raise WorkerError(
                                 f"Ray's workers do not start: {_first_line(error)}; evfr must be installed on every "
                                 "machine of the cluster"
@@ -166,6 +176,9 @@ def _launch(
 
 def _finished(ray: Any, references: list[Any]) -> list[Any]:
     """Wait for one turn to end, and return all that have."""
+    if not references:
+        time.sleep(TICK_SECONDS)
+        return []
     first, others = ray.wait(references, num_returns=1, timeout=1.0)
     if not first or not others:
         return list(first)
@@ -229,6 +242,7 @@ def _cluster(ray: Any, options: ExecutionOptions) -> Iterator[int]:
         on_term = signal.getsignal(signal.SIGTERM) if is_main else None
         stack.callback(ray.shutdown)
         try:
+            _check_answers(address)
             ray.init(**settings, log_to_driver=False, logging_level=logging.ERROR)
         except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
             where = (
@@ -242,6 +256,13 @@ def _cluster(ray: Any, options: ExecutionOptions) -> Iterator[int]:
                 signal.SIGTERM, on_term
             )  # Ray's would turn it into an exit with a status of its own
         yield _room(ray, options)
+
+
+def _check_answers(address: str | None) -> None:
+    """Raise OSError if nothing listens at HOST:PORT; Ray itself would try for minutes."""
+    host, colon, port = (address or "").rpartition(":")
+    if colon and port.isdigit() and "/" not in host:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_SECONDS).close()
 
 
 def _room(ray: Any, options: ExecutionOptions) -> int:
