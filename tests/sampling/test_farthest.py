@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from unittest import mock
+
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -267,3 +269,127 @@ def test_refusals():
         farthest(rows, 1, initial=[0.5])
     with pytest.raises(ValueError, match="seed must be 0 or more"):
         farthest(rows, 1, seed=-1)
+
+
+@pytest.fixture
+def always_lazy(monkeypatch):
+    """Let even the smallest problem take the lazy way."""
+    monkeypatch.setattr("evfr.sampling._farthest.SETUP_PICKS", 0)
+    monkeypatch.setattr("evfr.sampling._farthest.SETUP_PAIRS", 0)
+
+
+def scenes(n, d, seed=0, noise=0.02):
+    """Draw a walk with cuts, some rows twice."""
+    rng = np.random.default_rng(seed)
+    rows = (
+        np.cumsum(rng.normal(size=(n, d)) * 0.05, axis=0)
+        + np.repeat(rng.normal(size=(n // 40 + 1, d)), 40, 0)[:n]
+    )
+    rows += noise * rng.normal(size=(n, d))
+    rows[rng.integers(n, size=n // 10)] = rows[rng.integers(n, size=n // 10)]
+    return rows.astype(np.float32)
+
+
+@pytest.mark.usefixtures("always_lazy")
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+@pytest.mark.parametrize("width", [1, 3, 31, 40, 200])
+def test_the_lazy_way_equals_the_plain_loop(metric, width):
+    rows = scenes(800, width)
+    rows[5] = np.nan
+    picks, radii, _ = farthest_order(rows, 300, start=3, metric=metric)
+    expected, keys = plain_farthest(rows, 300, first=3, metric=metric, allowed=usable_rows(rows, metric))
+    assert picks.tolist() == expected
+    np.testing.assert_array_equal(radii, np.sqrt(keys) if metric == "euclidean" else keys / 2)
+
+
+@pytest.mark.usefixtures("always_lazy")
+def test_the_lazy_way_where_nothing_can_be_left_out():
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(1200, 96)).astype(np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    for given_rows in (rows, rows.astype(np.float64), rows.astype(np.float16)):
+        picks, _, _ = farthest_order(given_rows, 400, start=0)
+        assert picks.tolist() == plain_farthest(given_rows, 400, first=0)[0]
+
+
+@pytest.mark.usefixtures("always_lazy")
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(rows=SMALL, metric=st.sampled_from(["euclidean", "cosine"]), data=st.data())
+def test_the_lazy_way_with_ties_initial_rows_and_strikes(rows, metric, data):
+    usable = usable_rows(rows, metric)
+    initial = data.draw(st.lists(st.sampled_from(range(len(rows))), max_size=4, unique=True))
+    refused = data.draw(st.sets(st.sampled_from(range(len(rows)))))
+    given_rows = [i for i in initial if usable[i]]
+    free = usable.copy()
+    free[initial] = False
+    if not given_rows and not free.any():
+        return
+    start = int(np.flatnonzero(free)[0]) if not given_rows else 0
+    asked = []
+
+    def accept(row):
+        asked.append(row)
+        return row not in refused
+
+    n = data.draw(st.integers(1, len(rows) + 1))
+    for embeddings in (rows, Source(rows)):
+        asked.clear()
+        picks, keys, reason = farthest_order(
+            embeddings, n, metric=metric, initial=initial, start=start, accept=accept
+        )
+        with mock.patch("evfr.sampling._farthest.SETUP_PICKS", 10**9):
+            plain = farthest_order(
+                rows, n, metric=metric, initial=initial, start=start, accept=lambda row: row not in refused
+            )
+        assert picks.tolist() == plain[0].tolist()
+        assert keys.tolist() == plain[1].tolist()
+        assert reason == plain[2]
+        assert len(asked) == len(set(asked))
+        assert [row for row in asked if row not in refused] == picks.tolist()
+
+
+@pytest.mark.usefixtures("always_lazy")
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+def test_the_lazy_way_on_a_source_larger_than_its_cache(metric, monkeypatch):
+    monkeypatch.setattr("evfr.sampling._farthest_lazy.CACHE_BYTES", 1)
+    monkeypatch.setattr("evfr.sampling._farthest_rows.BLOCK_VALUES", 10_000)
+    rows = scenes(3000, 48).astype(np.float16)
+    source = Source(rows)
+    in_memory = farthest_order(rows.astype(np.float32), 500, start="mean", metric=metric)
+    for other in (rows, source):
+        picks, radii, reason = farthest_order(other, 500, start="mean", metric=metric)
+        assert picks.tolist() == in_memory[0].tolist()
+        assert radii.tolist() == in_memory[1].tolist()
+        assert reason == "budget"
+    assert source.n_fetched < 40 * len(rows)
+
+
+@pytest.mark.usefixtures("always_lazy")
+def test_the_lazy_way_lets_lists_and_picks_grow(monkeypatch):
+    rows = scenes(2500, 5, noise=0.5)
+    expected = plain_farthest(rows, 2400, first=0)[0]
+    monkeypatch.setattr("evfr.sampling._farthest_lazy.FIRST_ROOM", 2)
+    for most in (4096, 50, 2):
+        monkeypatch.setattr("evfr.sampling._farthest_lazy.MOST_ROOM", most)
+        assert farthest_order(rows, 2400, start=0)[0].tolist() == expected
+
+
+@pytest.mark.usefixtures("always_lazy")
+def test_values_beyond_float32_squares():
+    rows = scenes(300, 6) * np.float32(1e17)
+    for initial in ((), (4, 7)):
+        got = farthest_order(rows, 50, start=9, initial=initial)
+        assert got[0].tolist() == plain_farthest(rows, 50, first=9, initial=initial)[0]
+    asked = []
+    farthest_order(rows, 5, start=9, accept=lambda row: not asked.append(row))
+    assert len(asked) == len(set(asked)) == 5
+
+
+@pytest.mark.usefixtures("always_lazy")
+def test_the_lazy_way_knows_the_radius_and_where_to_stop():
+    rows = scenes(900, 20)
+    _, radii, _ = farthest_order(rows, 100, start=0)
+    picks, _, reason = farthest_order(rows, 900, start=0, stop_radius=radii[60])
+    assert (len(picks), reason) == (60, "radius")
+    note = farthest(rows, 99, start=0).notes[0]
+    assert f"within {radii[99]:.4g} of a selected one" in note

@@ -10,6 +10,7 @@ import numpy as np
 from evfr._core.distances import check_metric
 from evfr._core.rng import generator
 from evfr.errors import ConstraintError
+from evfr.sampling._farthest_lazy import lazy_order
 from evfr.sampling._farthest_plain import Greedy, Order, plain_order
 from evfr.sampling._farthest_rows import Rows
 from evfr.sampling._sample import Sample, check_budget
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from evfr._core.distances import Metric, RowSource
 
 __all__ = ["StopReason", "farthest", "farthest_order"]
+
+SETUP_PICKS, SETUP_PAIRS = 20, 120_000
+"""What the lazy way costs before its first pick: so many picks of the plain loop, and so many distances."""
 
 StopReason = Literal["budget", "duplicates", "radius", "exhausted"]
 """Why an order ended, as `farthest_order` explains."""
@@ -230,7 +234,12 @@ class _Problem(NamedTuple):
             accept,
             self.stop_key(stop_radius or 0.0),
         )
-        return plain_order(self.rows, greedy)
+        rows = self.rows
+        if n > 0 and self.metric in ("euclidean", "cosine") and rows.shape[1] > 0:
+            is_worth = (n - SETUP_PICKS) * len(rows) > SETUP_PAIRS or (rows.source is not None and n > 1)
+            if is_worth and (narrow := rows.as_float32()) is not None:
+                return lazy_order(narrow, greedy)
+        return plain_order(rows, greedy)
 
     def distances(self, keys: Sequence[float]) -> NDArray[np.float64]:
         """Turn what is compared into distances."""

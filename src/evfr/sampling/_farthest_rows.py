@@ -75,6 +75,13 @@ class Rows:
             for start in range(0, len(self), step):
                 yield start, np.ascontiguousarray(self.array[start : start + step], dtype=self.dtype)
 
+    def as_float32(self) -> Rows | None:
+        """Return rows that are handed out as float32, where that loses nothing; else None."""
+        if self.dtype == np.float32:
+            return self
+        narrow = self.array.astype(np.float32)
+        return Rows(narrow) if np.array_equal(narrow, self.array, equal_nan=True) else None
+
     def usable(self, metric: Metric) -> NDArray[np.bool_]:
         """Return (N,) bool: rows that have a distance under the metric."""
         return usable_rows(self.source if self.source is not None else self.array, metric)
