@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -165,3 +166,83 @@ def test_a_method_s_own_option_is_checked(select: Select, clips: Path) -> None:
         select(clips / "one.mp4", n=3, method="farthest", method_options={"metric": "hamming"})
     with pytest.raises(TypeError, match="method farthest has no option accept"):
         select(clips / "one.mp4", n=3, method="farthest", method_options={"accept": None})
+
+
+def radius_over(chosen: Selection) -> float:
+    """Measure the covering radius over every frame of every video, by the definition."""
+    rows, picks = [], []
+    for name, path in chosen.sources.items():
+        vectors = make_embedder("thumbnail")([frame.image for frame in frames(path)]).astype(np.float16)
+        rows.append(vectors.astype(np.float64))
+        picks.append(rows[-1][chosen.for_video(name).indices])
+    whole, taken = np.concatenate(rows), np.concatenate(picks)
+    return float(np.linalg.norm(whole[:, None] - taken[None], axis=2).min(axis=1).max())
+
+
+@pytest.mark.parametrize("share", [1.0, 0.2])
+def test_pools_choose_nearly_as_well_and_bound_the_radius(
+    select: Select, clips: Path, scenes: Path, tmp_path: Path, share: float
+) -> None:
+    paths = [clips / "one.mp4", clips / "two.mkv", scenes]
+    options = {"n": 20, "method": "farthest", "floor_share": 0.0}
+    central = select(paths, **options)
+    out = tmp_path / "a"
+    pooled = select(paths, **options, pool=share, out=out, no_frames=True)
+    assert len(pooled) == 20
+    note = pooled.manifest["summary"]["notes"][0]
+    found = re.match(
+        r"farthest: chosen from pools of (\d+) of 216 embedded frames; no embedded frame is", note
+    )
+    # A frame that equals one of the pool never enters it.
+    assert found and (100 < int(found[1]) < 216 if share == 1.0 else int(found[1]) == 44)
+    bound = float(note.partition("is farther than ")[2].split()[0])
+    assert radius_over(pooled) <= bound * 1.001
+    assert radius_over(pooled) <= 1.3 * radius_over(central)
+    again = select(from_=out / "selection.json", out=tmp_path / "b", no_frames=True)
+    assert again.table.equals(pooled.table)
+
+
+def test_pools_keep_to_the_constraints(select: Select, clips: Path) -> None:
+    chosen = select(
+        [clips / "one.mp4", clips / "two.mkv"],
+        n=9,
+        method="facility",
+        pool=0.5,
+        min_gap=2,
+        per_video_min=3,
+        include=["one.mp4:31"],
+        exclude=["one.mp4:0", "two.mkv:5"],
+        labeled=["two.mkv:10", "two.mkv:11"],
+    )
+    one, two = chosen.for_video("one.mp4").indices, chosen.for_video("two.mkv").indices
+    assert (31 in one, 0 in one, 5 in two) == (True, False, False)
+    assert min(len(one), len(two)) >= 3
+    assert np.diff(one).min() >= 2
+    assert not {9, 10, 11, 12} & set(two.tolist())
+    with pytest.raises(
+        ConstraintError, match=r"pool=0\.1 allow at most 10 frames in all, but the budget is 30"
+    ):
+        select([clips / "one.mp4", clips / "two.mkv"], n=30, method="farthest", pool=0.1)
+
+
+def test_pools_are_not_computed_twice(select: Select, clips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = {"n": 5, "method": "farthest", "pool": 0.3, "embedding": "dct"}
+    first = select(clips / "one.mp4", **options)
+    monkeypatch.setattr("evfr.sampling.pool_rows", lambda *_args, **_keywords: pytest.fail("computed again"))
+    assert select(clips / "one.mp4", **options).table.equals(first.table)
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"method": "kmeans", "pool": 0.1}, "pool is for one selection by farthest or facility"),
+        ({"method": "farthest", "pool": 0.0}, r"pool is a share and must be in \(0, 1\], got 0\.0"),
+        (
+            {"method": "farthest", "pool": 0.1, "method_options": {"start": "mean"}},
+            "with pool, method farthest has the option metric alone",
+        ),
+    ],
+)
+def test_wrong_pools_are_refused(select: Select, clips: Path, options: dict[str, Any], text: str) -> None:
+    with pytest.raises(ValueError, match=text):
+        select(clips / "one.mp4", n=3, **options)

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 __all__ = ["check_request", "default_signal", "refuse_choices"]
 
 
-def default_signal(method: str, every: int | None, fps: float | None) -> Literal["flow", "feature", "none"]:
+def default_signal(
+    method: str, every: int | None, fps: float | None, pool: float | None
+) -> Literal["flow", "feature", "none"]:
     """Return the signal that is measured when the caller names none.
 
     Parameters
@@ -21,17 +23,20 @@ def default_signal(method: str, every: int | None, fps: float | None) -> Literal
         The sampler.
     every, fps
         Which frames are embedded.
+    pool
+        Whether pools are made.
 
     Returns
     -------
     str
-        ``"flow"``; for methods on embeddings ``"feature"``, or ``"none"`` where not all frames are embedded.
+        ``"flow"``; for methods on embeddings ``"feature"``, or ``"none"`` where not all frames are embedded
+        or only pools are read.
     """
     from evfr.sampling import SAMPLERS, takes_embeddings
 
     if method not in SAMPLERS or not takes_embeddings(SAMPLERS[method]):
         return "flow"
-    return "feature" if every is None and fps is None else "none"
+    return "feature" if every is None and fps is None and pool is None else "none"
 
 
 def refuse_choices(
@@ -125,6 +130,10 @@ def check_request(request: Request, strides: Sequence[int], labels: Path | None)
             raise ValueError(
                 f"{name} thins the frames that are embedded; method {request.method} embeds none"
             )
+    if request.pool is not None and (not is_embedded or not is_greedy(request.method) or strides):
+        raise ValueError("pool is for one selection by farthest or facility")
+    if request.pool is not None and set(request.method_options) - {"metric"}:
+        raise ValueError(f"with pool, method {request.method} has the option metric alone")
     if (request.every or request.fps) and request.signal == "feature":
         raise ValueError(
             "signal feature compares consecutive frames; leave every and fps out, or give signal none"

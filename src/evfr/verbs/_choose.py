@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from evfr.sampling import Constraints, Sample
     from evfr.verbs._embedding import EmbeddedVideo
     from evfr.verbs._measure import Measured
+    from evfr.verbs._pooling import Pooled
     from evfr.verbs._request import FrameNames, Request
     from evfr.verbs.score import VideoScore
 
@@ -44,6 +45,7 @@ def choose(
     scores: Sequence[VideoScore],
     request: Request,
     embedded: Sequence[EmbeddedVideo] | None = None,
+    pooled: Pooled | None = None,
 ) -> tuple[list[Chosen], tuple[str, ...]]:
     """Divide the budget over the usable videos and sample each of them.
 
@@ -57,6 +59,8 @@ def choose(
         What was asked for.
     embedded : sequence of EmbeddedVideo or None
         One per video, for methods on embeddings.
+    pooled : Pooled or None
+        The pools that ``embedded`` holds the rows of.
 
     Returns
     -------
@@ -116,7 +120,15 @@ def choose(
     seeds = [spawn_seed(request.seed, video.digest) if len(pairs) > 1 else request.seed for video, _ in pairs]
     if embedded is not None:
         samples, notes = sample_embedded(
-            pairs, [embedded[row] for row in rows], per_video, request, counts, minimum, maximum, seeds
+            pairs,
+            [embedded[row] for row in rows],
+            per_video,
+            request,
+            counts,
+            minimum,
+            maximum,
+            seeds,
+            pooled,
         )
     else:
         samples, notes = [], ()
@@ -298,7 +310,16 @@ def _counts(
             f"but the budget is {total}; raise it or loosen them"
         )
     if int(maximum.sum()) < total:
-        names_of_limits = ("min_gap", "min_gap_seconds", "per_video_max", "min_sharpness", "max_clipped")
+        names_of_limits = (
+            "pool",
+            "every",
+            "fps",
+            "min_gap",
+            "min_gap_seconds",
+            "per_video_max",
+            "min_sharpness",
+            "max_clipped",
+        )
         limits = [
             f"{name}={getattr(request, name)}"
             for name in names_of_limits

@@ -14,10 +14,11 @@ if TYPE_CHECKING:
     from evfr.verbs._choose import Chosen
     from evfr.verbs._embedding import EmbeddedVideo
     from evfr.verbs._measure import Measured
+    from evfr.verbs._pooling import Pooled
     from evfr.verbs._request import Request
     from evfr.verbs.score import VideoScore
 
-__all__ = ["FLOOR_SHARES", "measure_coverage", "only_embedded", "sample_embedded"]
+__all__ = ["FLOOR_SHARES", "measure_coverage", "metric_of", "only_embedded", "sample_embedded"]
 
 FLOOR_SHARES = {"farthest": 0.5}
 """Share of the budget that is spread over time and scenes when nothing is said; 0 for other methods."""
@@ -46,7 +47,7 @@ def only_embedded(constraints: Constraints, video: EmbeddedVideo, request: Reque
 
     assert constraints.selectable is not None
     mask = np.zeros(len(constraints.selectable), np.bool_)
-    mask[video.frame_index[usable_rows(video.vectors, _metric(request))]] = True
+    mask[video.frame_index[usable_rows(video.vectors, metric_of(request))]] = True
     mask[list(constraints.include)] = True
     return replace(constraints, selectable=constraints.selectable & mask)
 
@@ -60,6 +61,7 @@ def sample_embedded(
     minimum: NDArray[np.int64],
     maximum: NDArray[np.int64],
     seeds: Sequence[int],
+    pooled: Pooled | None = None,
 ) -> tuple[list[Sample], tuple[str, ...]]:
     """Choose the frames of all videos by embeddings.
 
@@ -77,6 +79,8 @@ def sample_embedded(
         The budget divided, and its bounds. Greedy methods keep to the sum and the bounds only.
     seeds : sequence of int
         One for each video.
+    pooled : Pooled or None
+        The pools that ``embedded`` holds the rows of.
 
     Returns
     -------
@@ -92,6 +96,7 @@ def sample_embedded(
 
     from evfr.sampling import Part, is_greedy, sample_rows, sample_together
     from evfr.verbs._choose import naming
+    from evfr.verbs._pooling import pooled_method
 
     parts = []
     for (video, _), own, constraints in zip(pairs, embedded, per_video, strict=True):
@@ -121,14 +126,15 @@ def sample_embedded(
     ]
     parts, note = _with_floors(parts, pairs, request, counts)
     rows = embedded[0].vectors if len(parts) == 1 else np.concatenate([video.vectors for video in embedded])
+    method: Any = request.method
+    pool_notes: list[str] = []
+    if pooled is not None:
+        names = [video.source.video_id for video, _ in pairs]
+        method = pooled_method(pooled, parts, names, pool_notes)
     together = sample_together(
-        request.method,
-        rows,
-        int(counts.sum()),
-        parts,
-        seed=request.seed,
-        options=request.method_options,
+        method, rows, int(counts.sum()), parts, seed=request.seed, options=request.method_options
     )
+    note = (*note, *(f"{request.method}: {line}" for line in pool_notes))
     return list(together.samples), (*note, *together.notes)
 
 
@@ -222,7 +228,7 @@ def measure_coverage(
         picks.append(np.flatnonzero(np.isin(video.frame_index, taken)) + first)
         rows.append(video.vectors)
         first += len(video.vectors)
-    metric = _metric(request)
+    metric = metric_of(request)
     found = coverage(
         np.concatenate(rows),
         np.concatenate(picks),
@@ -240,7 +246,19 @@ def measure_coverage(
     }
 
 
-def _metric(request: Request) -> str:
+def metric_of(request: Request) -> str:
+    """Return the metric of the method on embeddings that was asked for.
+
+    Parameters
+    ----------
+    request : Request
+        What was asked for.
+
+    Returns
+    -------
+    str
+        As given, or the method's default.
+    """
     import inspect
 
     from evfr.sampling import SAMPLERS

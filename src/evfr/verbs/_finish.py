@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from evfr.verbs._choose import Chosen
     from evfr.verbs._embedding import EmbeddedVideo
     from evfr.verbs._measure import Measured
+    from evfr.verbs._pooling import Pooled
     from evfr.verbs._request import Request
 
 __all__ = ["Run", "finish"]
@@ -52,6 +53,7 @@ def finish(
     strides: Sequence[StrideRow] = (),
     *,
     embedded: Sequence[EmbeddedVideo] | None = None,
+    pooled: Pooled | None = None,
 ) -> Selection:
     """Choose, extract and write one selection.
 
@@ -69,6 +71,8 @@ def finish(
         Reduced datasets, for the report.
     embedded : sequence of EmbeddedVideo or None
         One per input, for methods on embeddings.
+    pooled : Pooled or None
+        The pools that ``embedded`` holds the rows of.
 
     Returns
     -------
@@ -82,14 +86,14 @@ def finish(
     from evfr.verbs.score import signal_problems, summarise
 
     scores = [summarise(video) for video in measured]
-    chosen, notes = choose(measured, scores, request, embedded)
+    chosen, notes = choose(measured, scores, request, embedded, pooled)
     problems = [problem for video in measured for problem in video.problems]
     known = set(problems)
     problems += [problem for video in embedded or () for problem in video.problems if problem not in known]
     problems += [problem for score in scores for problem in signal_problems(score)]
     table = build_table(chosen)
     extra: dict[str, Any] = {} if not notes else {"notes": list(notes)}
-    if embedded is not None:
+    if embedded is not None and pooled is None:
         extra["coverage"] = measure_coverage(chosen, embedded, request)
     if run.out is None:
         return Selection(table, build_manifest(shown, request, measured, chosen, problems, extra))

@@ -15,7 +15,7 @@ FrameNames = tuple[tuple[str | None, int], ...]
 """Frames named by the user: (video id, frame index); None stands for the only video."""
 
 _FRAME_FIELDS = ("include", "exclude", "labeled")
-_LATER_FIELDS = {"weights", "every", "fps", "floor_share", "per_scene_min"}
+_LATER_FIELDS = {"weights", "every", "fps", "pool", "floor_share", "per_scene_min"}
 """Fields that manifests of earlier versions lack."""
 
 
@@ -34,6 +34,7 @@ class Request:
     weights: str | None = None
     every: int | None = None
     fps: float | None = None
+    pool: float | None = None
     seed: int = 0
     allocation: Literal["duration", "equal", "activity"] = "duration"
     per_video_min: int | None = None
@@ -85,6 +86,8 @@ class Request:
             raise ValueError(f"every must be 1 or more, got {self.every}")
         if self.fps is not None and not 0.0 < self.fps < float("inf"):
             raise ValueError(f"fps must be above 0 and finite, got {self.fps}")
+        if self.pool is not None and not 0.0 < self.pool <= 1.0:
+            raise ValueError(f"pool is a share and must be in (0, 1], got {self.pool}")
         if self.every is not None and self.fps is not None:
             raise ValueError("give one of every and fps, got both")
         if self.seed < 0:

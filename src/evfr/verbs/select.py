@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from evfr.verbs._embedding import EmbeddedVideo
     from evfr.verbs._finish import Run
     from evfr.verbs._measure import Measured
+    from evfr.verbs._pooling import Pooled
     from evfr.verbs._request import Request
     from evfr.video import VideoSource
 
@@ -31,6 +32,7 @@ def select(
     weights: Path | None = None,
     every: int | None = None,
     fps: float | None = None,
+    pool: float | None = None,
     seed: int = 0,
     out: Path | None = None,
     from_: Path | None = None,
@@ -97,6 +99,9 @@ def select(
         Embed only every so many-th frame; only these can be chosen.
     fps : float or None
         Embed only so many frames per second of true time; only these can be chosen.
+    pool : float or None
+        For more frames than memory holds: keep this share of the embedded frames, in (0, 1], in pools, by the greedy
+        order of each video, and choose from the pools alone; 0.03 comes close to all. None chooses from all.
     seed : int
         Seed of every random draw; the same seed gives the same frames on any number of workers.
     out : Path or None
@@ -212,7 +217,7 @@ def select(
         device=device,
     )
     if signal is None:
-        signal = default_signal(method, every, fps)
+        signal = default_signal(method, every, fps, pool)
     inputs = [paths] if isinstance(paths, str | Path) else list(paths)
     request = Request(
         n=n,
@@ -226,6 +231,7 @@ def select(
         weights=None if weights is None else str(weights),
         every=every,
         fps=fps,
+        pool=pool,
         seed=seed,
         allocation=allocation,
         per_video_min=per_video_min,
@@ -257,28 +263,30 @@ def select(
     shown = tuple(printable(str(path)) for path in inputs)
     if dry_run:
         return _dry_run(sources, shown, request, run)
-    embedded = _embed(sources, request, run)
-    measured = _measure(sources, request, run)
+    measured, embedded, pooled = _prepare(sources, request, run)
     if strides:
         from evfr.verbs._strides import reduce_by_strides
 
         return reduce_by_strides(measured, shown, request, run, tuple(strides), labels, embedded)
-    return finish(measured, shown, request, run, embedded=embedded)
+    return finish(measured, shown, request, run, embedded=embedded, pooled=pooled)
 
 
 def _signals(request: Request) -> tuple[str, ...]:
     return () if request.signal == "none" else (request.signal,)
 
 
-def _embed(sources: Sequence[VideoSource], request: Request, run: Run) -> list[EmbeddedVideo] | None:
-    """Embed all frames that the method chooses from; None where it works on weights."""
+def _prepare(
+    sources: Sequence[VideoSource], request: Request, run: Run
+) -> tuple[list[Measured], list[EmbeddedVideo] | None, Pooled | None]:
+    """Measure all videos; for methods on embeddings embed them first, which leaves little to measure."""
     from evfr.sampling import SAMPLERS, takes_embeddings
 
     if not takes_embeddings(SAMPLERS[request.method]):
-        return None
-    from evfr.verbs._embedding import embed_sources
+        return _measure(sources, request, run), None, None
+    from evfr.verbs._embedding import locate, read_embedded
+    from evfr.verbs._pooling import pool_videos
 
-    return embed_sources(
+    located, parameters = locate(
         sources,
         model=request.embedding or "thumbnail",
         weights=None if request.weights is None else Path(request.weights),
@@ -286,8 +294,20 @@ def _embed(sources: Sequence[VideoSource], request: Request, run: Run) -> list[E
         fps=request.fps,
         damaged=request.damaged,
         device=run.device,
+        precision="auto",
+        batch_size=None,
+        model_options=None,
         **run.execution,
     )
+    measured = _measure(sources, request, run)
+    if request.pool is not None:
+        pooled = pool_videos(measured, located, request, run)
+        return measured, pooled.embedded, pooled
+    embedded = [
+        read_embedded(run.store, source, found, parameters)
+        for source, found in zip(sources, located, strict=True)
+    ]
+    return measured, embedded, None
 
 
 def _measure(sources: Sequence[VideoSource], request: Request, run: Run) -> list[Measured]:
@@ -312,13 +332,12 @@ def _repeat(path: Path, run: Run) -> Selection:
 
     request, sources, shown, hashes = request_from_manifest(path)
     check_request(request, (), None)
-    embedded = _embed(sources, request, run)
-    measured = _measure(sources, request, run)
+    measured, embedded, pooled = _prepare(sources, request, run)
     for video in measured:
         now = check_unchanged(video, hashes.get(video.source.video_id))
         if now.status == "failed" and hashes.get(video.source.video_id):
             raise SelectionFileError(f"{path}: {now.problems[0]}")
-    return finish(measured, shown, request, run, embedded=embedded)
+    return finish(measured, shown, request, run, embedded=embedded, pooled=pooled)
 
 
 def _dry_run(sources: Sequence[VideoSource], shown: Sequence[str], request: Request, run: Run) -> Selection:
