@@ -12,7 +12,7 @@ and one line in `SIGNALS`. A signal of your own needs no entry: hand it to `scor
 
 from collections.abc import Callable
 
-from evfr.signals._cuts import block_means, content_change, find_cuts
+from evfr.signals._cuts import block_means, content_change, cuts_from_embeddings, find_cuts
 from evfr.signals._fvi import FviResult, activity, dynamicity, fvi
 from evfr.signals._measures import (
     FARNEBACK,
@@ -50,6 +50,7 @@ __all__ = [
     "block_means",
     "clipped_share",
     "content_change",
+    "cuts_from_embeddings",
     "difference",
     "dynamicity",
     "feature_dissimilarities",

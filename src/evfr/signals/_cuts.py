@@ -1,4 +1,4 @@
-"""Hard cuts, found from a light measure of content taken in the same pass as the signals."""
+"""Hard cuts, found from a light measure of content taken in the same pass as the signals, or from embeddings."""
 
 from __future__ import annotations
 
@@ -12,12 +12,18 @@ from evfr.signals._grey import resize_to_width
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["CONTENT_WIDTH", "block_means", "content_change", "find_cuts"]
+__all__ = ["CONTENT_WIDTH", "block_means", "content_change", "cuts_from_embeddings", "find_cuts"]
 
 CONTENT_WIDTH = 320
 GRID = 16
 NOISE_LEVELS = 8.0
 WINDOW = 6
+FLASH = 2
+FLASH_HEIGHT = 0.6
+PAIRS = 4_096
+SHARE_OF_PAIRS = 0.3
+LEAST_DISTANCE = 0.02
+BLOCK = 8_192
 
 
 def block_means(grey: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -110,8 +116,10 @@ def find_cuts(content: ArrayLike, *, threshold: float = 0.35, ratio: float = 2.5
 
     Notes
     -----
-    No fades, dissolves or wipes; a flash counts as a shot of its own; pairs without a measurement are no
-    cuts. Rows are positions among the frames measured: where frames did not decode, look the frame index up.
+    No fades, dissolves or wipes. A flash of one or two frames shows as two changes of about one height (the
+    scene comes back), which is no cut where no other change is within 6 pairs; next to other changes it is taken for
+    shots of that length. Pairs without a measurement are no cuts. Rows are positions among the frames
+    measured: where frames did not decode, look the frame index up.
 
     Examples
     --------
@@ -125,12 +133,104 @@ def find_cuts(content: ArrayLike, *, threshold: float = 0.35, ratio: float = 2.5
         raise ValueError(f"threshold must be above 0, got {threshold}")
     if not ratio >= 1.0:
         raise ValueError(f"ratio must be 1 or more, got {ratio}")
-    pairs = values[:-1]
-    cuts = []
+    return _stand_out(values[:-1], threshold, ratio)
+
+
+def cuts_from_embeddings(
+    embeddings: ArrayLike, *, threshold: float | None = None, ratio: float = 4.0
+) -> NDArray[np.int64]:
+    """Find hard cuts from embeddings of consecutive frames, where pictures are no longer at hand (ours).
+
+    Parameters
+    ----------
+    embeddings : (N, D) array_like of float
+        One row per frame in the order of time, of any embedder.
+    threshold : float or None
+        Least cosine distance of two consecutive rows at a cut, above 0. None takes 0.3 of the median distance of
+        rows at random places, but at least 0.02: how far apart frames of different shots are depends on the
+        embedder.
+    ratio : float
+        How many times a cut must exceed the lower quartile of the 6 pairs on either side, 1 or more.
+
+    Returns
+    -------
+    (K,) int64
+        Position of the first row of each new shot, increasing; 0 is never among them.
+
+    Raises
+    ------
+    ValueError
+        If ``embeddings`` is not two-dimensional or an option is out of range.
+
+    Notes
+    -----
+    Meant for frames embedded at full rate; the fewer frames, the less a cut stands out. Pairs with a row of
+    zeros, NaN or infinity are no cuts. `find_cuts` on the content of decoded frames is the better detector
+    (``benchmarks/bench_cuts.py``). Flashes are treated as there.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rows = np.repeat([[1.0, 0.0], [0.0, 1.0]], 5, axis=0)
+    >>> cuts_from_embeddings(rows)
+    array([5])
+    """
+    rows = np.asarray(embeddings)
+    if rows.ndim != 2:
+        raise ValueError(f"embeddings must be (N, D), got shape {rows.shape}; pass one row per frame")
+    if threshold is not None and not threshold > 0.0:
+        raise ValueError(f"threshold must be above 0, got {threshold}")
+    if not ratio >= 1.0:
+        raise ValueError(f"ratio must be 1 or more, got {ratio}")
+    count = len(rows)
+    if count < 2:
+        return np.zeros(0, np.int64)
+    places = np.arange(count)
+    pairs = _cosine_distances(rows, places[:-1], places[1:])
+    if threshold is None:
+        a, b = np.random.Generator(np.random.PCG64(0)).integers(0, count, (2, PAIRS))
+        apart = _cosine_distances(rows, a[a != b], b[a != b])
+        apart = apart[~np.isnan(apart)]
+        threshold = max(SHARE_OF_PAIRS * float(np.median(apart)) if len(apart) else 0.0, LEAST_DISTANCE)
+    return _stand_out(pairs, threshold, ratio)
+
+
+def _cosine_distances(
+    rows: NDArray[np.generic], left: NDArray[np.int64], right: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    distances = np.empty(len(left))
+    for start in range(0, len(left), BLOCK):
+        a = rows[left[start : start + BLOCK]].astype(np.float64)
+        b = rows[right[start : start + BLOCK]].astype(np.float64)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            a /= np.sqrt((a * a).sum(axis=1, keepdims=True))
+            b /= np.sqrt((b * b).sum(axis=1, keepdims=True))
+            distances[start : start + BLOCK] = ((a - b) ** 2).sum(axis=1) / 2.0
+    return distances
+
+
+def _stand_out(pairs: NDArray[np.float64], threshold: float, ratio: float) -> NDArray[np.int64]:
+    """Return where a change reaches its threshold and stands out from the pairs around it, flashes left out."""
+    found = []
     for t in np.flatnonzero(pairs >= threshold).tolist():
         around = np.concatenate([pairs[max(0, t - WINDOW) : t], pairs[t + 1 : t + 1 + WINDOW]])
         around = np.sort(around[~np.isnan(around)])
         level = float(around[(len(around) - 1) // 4]) if len(around) else 0.0
         if pairs[t] >= ratio * level:
-            cuts.append(t + 1)
+            found.append(t)
+    cuts, k = [], 0
+    while k < len(found):
+        t = found[k]
+        if k + 1 < len(found) and found[k + 1] - t <= FLASH:
+            low, high = sorted((pairs[t], pairs[found[k + 1]]))
+            is_alone = (k == 0 or t - found[k - 1] > WINDOW) and (
+                k + 2 == len(found) or found[k + 2] - found[k + 1] > WINDOW
+            )
+            # At the ends of a video too little is seen to tell a flash from two short shots.
+            is_inside = t >= WINDOW and found[k + 1] + WINDOW < len(pairs)
+            if is_alone and is_inside and low >= FLASH_HEIGHT * high:
+                k += 2
+                continue
+        cuts.append(t + 1)
+        k += 1
     return np.array(cuts, dtype=np.int64)
