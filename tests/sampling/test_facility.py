@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from evfr._core.distances import distances
 from evfr.errors import ConstraintError
-from evfr.sampling import _facility, facility, facility_objective
+from evfr.sampling import _facility, _facility_rows, facility, facility_objective
 
 MODES = pytest.mark.parametrize("mode", ["exact", "sparse", "stochastic"])
 
@@ -265,8 +265,9 @@ def test_blocks_take_what_the_matrix_takes(monkeypatch):
     assert "(exact)" in facility(rows, 3, metric="manhattan").notes[0]
 
 
-def test_many_rows_in_single_precision():
-    rows = clustered(3000, 16)
+def test_many_rows_in_single_precision(monkeypatch):
+    monkeypatch.setattr(_facility_rows, "DOUBLE_ROWS", 100)
+    rows = clustered(700, 16)
     matrix = similarities(rows)
     _, gains = plain_greedy(matrix, 30)
     sample = facility(rows, 30, mode="exact")
@@ -277,6 +278,7 @@ def test_many_rows_in_single_precision():
     )
 
 
+@pytest.mark.slow
 def test_apricot_reaches_the_same():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
