@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from evfr.errors import EvfrError
 
 if TYPE_CHECKING:
+    from evfr._core.embedding_set import EmbeddingSet
     from evfr._core.selection import Selection
     from evfr.verbs.dedup import dedup
     from evfr.verbs.embed import embed
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _EXPORTS = {
+    "EmbeddingSet": "evfr._core.embedding_set",
     "Selection": "evfr._core.selection",
     "dedup": "evfr.verbs.dedup",
     "embed": "evfr.verbs.embed",
@@ -38,6 +40,7 @@ _EXPORTS = {
 _FAMILIES = ("datasets", "distributed", "embeddings", "reports", "sampling", "signals", "verbs", "video")
 
 __all__ = [
+    "EmbeddingSet",
     "EvfrError",
     "Selection",
     "__version__",
