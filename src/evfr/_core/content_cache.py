@@ -8,6 +8,7 @@ import stat
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from evfr._core.atomic import atomic_write_bytes
 from evfr._core.store_format import digest_of
@@ -29,7 +30,8 @@ def cached_hash(folder: Path, path: Path, compute: Callable[[Path], str]) -> str
     folder : Path
         Where the hashes are remembered, one tiny file each.
     path : Path
-        The file.
+        The file. What has a method ``remote_identity`` is asked for its identity instead of the system: a tuple of
+        JSON values that changes with the bytes, or None where nothing may be remembered.
     compute : callable
         ``compute(path) -> str``, called when the hash is not known.
 
@@ -55,13 +57,20 @@ def cached_hash(folder: Path, path: Path, compute: Callable[[Path], str]) -> str
     except (OSError, ValueError, KeyError, TypeError):
         pass  # a cache: whatever is not exactly right is computed again
     value = compute(path)
-    if _identity(path) == before and time.time_ns() - max(before[2], before[3]) > _RACY_NS:
+    if _identity(path) == before and (_is_remote(path) or time.time_ns() - max(before[2:4]) > _RACY_NS):
         known = {"identity": list(before), "hash": value, "check": digest_of(value, *before)}
         atomic_write_bytes(file, json.dumps(known).encode(), is_durable=False)
     return value
 
 
-def _identity(path: Path) -> tuple[str, int, int, int, int, int] | None:
+def _is_remote(path: object) -> bool:
+    return hasattr(path, "remote_identity")
+
+
+def _identity(path: Any) -> tuple[Any, ...] | None:
+    if _is_remote(path):
+        found: tuple[Any, ...] | None = path.remote_identity()
+        return found
     real = os.path.realpath(path)
     try:
         found = os.stat(real)  # noqa: PTH116  (of a string)

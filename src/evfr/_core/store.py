@@ -253,7 +253,8 @@ class Store:
 
     def cached_hash(self, path: Path | str, compute: Callable[[Path], str]) -> str:
         """Return the content hash of a file, read again only if it changed; see `evfr._core.content_cache`."""
-        return cached_hash(self.root / _HASHES, Path(path), compute)
+        given: Any = path if hasattr(path, "remote_identity") else Path(path)
+        return cached_hash(self.root / _HASHES, given, compute)
 
     def _inspect(self, path: Path, is_ours: bool) -> StoreFinding | None:
         try:

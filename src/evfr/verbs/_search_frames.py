@@ -106,7 +106,7 @@ def _sources(
     there = resolve_inputs(list(videos))
     ends = {name.rpartition("/")[2] for name in wanted}
     found = {}
-    for source in sorted(there, key=lambda source: source.path.name not in ends):
+    for source in sorted(there, key=lambda source: str(source.path).rpartition("/")[2] not in ends):
         if not missing:
             break
         try:

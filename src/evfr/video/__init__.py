@@ -18,6 +18,7 @@ from evfr.video._inputs import VideoSource, resolve_inputs
 from evfr.video._inspect import failed_info, inspect_video
 from evfr.video._open import frames, open_video, scan
 from evfr.video._reader import VideoReader
+from evfr.video._remote import RemoteFile, remote_file, source_path
 from evfr.video._single import read_image
 from evfr.video._sparse import known_frames_table
 from evfr.video._write import FrameFileName, frame_file_name, parse_frame_file_name, write_frame
@@ -30,6 +31,7 @@ __all__ = [
     "Frame",
     "FrameExtractor",
     "FrameFileName",
+    "RemoteFile",
     "VideoFrame",
     "VideoInfo",
     "VideoReader",
@@ -47,7 +49,9 @@ __all__ = [
     "plan_extraction",
     "printable",
     "read_image",
+    "remote_file",
     "resolve_inputs",
     "scan",
+    "source_path",
     "write_frame",
 ]

@@ -13,6 +13,7 @@ import zlib
 from typing import TYPE_CHECKING, Protocol
 
 from evfr.errors import ProblemCode, VideoError
+from evfr.video._bytes import open_bytes, size_of
 from evfr.video._container import fail, open_descriptor
 from evfr.video._natural import image_names, is_image_name, natural_key
 from evfr.video._pictures import BadImageError
@@ -85,9 +86,9 @@ class ZipImages:
 
     def __init__(self, path: str | Path) -> None:
         self._path = path
-        self._file = open(open_descriptor(path), "rb", closefd=True)  # noqa: PTH123, SIM115
+        self._file = open_bytes(path)
         try:
-            self.size_bytes = os.fstat(self._file.fileno()).st_size
+            self.size_bytes = size_of(path)
             try:
                 self._zip = zipfile.ZipFile(self._file)
                 members = [m for m in self._zip.infolist() if not m.is_dir()]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import av
 
@@ -212,7 +212,7 @@ def open_container(path: str | Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) ->
     Parameters
     ----------
     path : str or Path
-        A regular file. Its name plays no part: FFmpeg probes the content.
+        A regular file, or a `RemoteFile`. Its name plays no part: FFmpeg probes the content.
     max_pixels : int
         Largest picture to accept, width times height.
 
@@ -226,6 +226,12 @@ def open_container(path: str | Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) ->
     VideoError
         ``E_NOT_FOUND``, ``E_UNREADABLE``, ``E_NOT_REGULAR``, ``E_EMPTY`` or ``E_CONTAINER``.
     """
+    local = getattr(path, "local", None)
+    if local is not None:
+        whole = local()
+        if whole is None:
+            return _open_remote(path, max_pixels)
+        path = whole
     descriptor = open_descriptor(path)
     # FFmpeg duplicates the descriptor, and both share one offset: ours is closed as soon as theirs is open.
     try:
@@ -235,20 +241,52 @@ def open_container(path: str | Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) ->
             options={
                 "fd": str(descriptor),
                 "protocol_whitelist": "fd",
-                "format_whitelist": ",".join(FORMATS),
-                "max_pixels": str(max_pixels),
+                **_limits(max_pixels),
             },
             **_METADATA,
         )
         return opened
     except (av.FFmpegError, ValueError, OSError) as error:
-        raise fail(
-            ProblemCode.E_CONTAINER,
-            f"not a video file that FFmpeg can read ({_reason(error)}); check what it is, or copy it again",
-            path,
-        ) from error
+        raise _not_a_video(error, path) from error
     finally:
         os.close(descriptor)
+
+
+def _open_remote(path: Any, max_pixels: int) -> InputContainer:
+    """Open a container whose bytes come when they are read; nothing but them can be opened from inside."""
+    file = path.open_bytes()
+    try:
+        opened: InputContainer = av.open(
+            file,
+            mode="r",
+            options={"protocol_whitelist": "none", **_limits(max_pixels)},
+            io_open=_refuse_to_open,
+            **_METADATA,
+        )
+        return opened
+    except (av.FFmpegError, ValueError, OSError) as error:
+        file.close()
+        path.raise_failure()
+        raise _not_a_video(error, path) from error
+    except BaseException:
+        file.close()
+        raise
+
+
+def _refuse_to_open(url: str, flags: int, options: object) -> BinaryIO:
+    raise OSError("a video file may not name other files")
+
+
+def _limits(max_pixels: int) -> dict[str, str]:
+    return {"format_whitelist": ",".join(FORMATS), "max_pixels": str(max_pixels)}
+
+
+def _not_a_video(error: Exception, path: str | os.PathLike[str]) -> VideoError:
+    return fail(
+        ProblemCode.E_CONTAINER,
+        f"not a video file that FFmpeg can read ({_reason(error)}); check what it is, or copy it again",
+        path,
+    )
 
 
 def video_streams(container: InputContainer) -> list[VideoStream]:

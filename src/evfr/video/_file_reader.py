@@ -6,7 +6,6 @@ to the frame it makes, so that it is known which packets made no frame and which
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ import av
 
 from evfr._core.types import PTS_NONE, Problem
 from evfr.errors import ProblemCode, VideoError
+from evfr.video._bytes import raise_failure, size_of
 from evfr.video._container import (
     DEFAULT_MAX_PIXELS,
     fail,
@@ -130,7 +130,7 @@ class FileReader(VideoReader):
             height=context.height,
             claimed_frame_count=stream.frames or None,
             claimed_duration_seconds=duration,
-            size_bytes=os.stat(self._path).st_size,  # noqa: PTH116 (a path of undecodable bytes stays as it is)
+            size_bytes=size_of(self._path),
             problems=tuple(self._problems),
         )
 
@@ -160,6 +160,7 @@ class FileReader(VideoReader):
         run = Pass(self._container, self._stream)
         for frame, pts, is_suspect in run.frames():
             if is_suspect:
+                raise_failure(self._path)
                 if self._policy == "fail":
                     raise self._damage_error(run, len(table))
                 suspect_count += 1
@@ -226,6 +227,7 @@ class FileReader(VideoReader):
         size: tuple[int, int],
         suspects: tuple[int, int | None],
     ) -> None:
+        raise_failure(self._path)
         self._table = builder.build(self.time_base, self._rate(), *size)
         outcome = Outcome(
             run,

@@ -14,8 +14,10 @@ import numpy as np
 from numba import njit, uint64
 
 from evfr.errors import ProblemCode, VideoError
-from evfr.video._container import fail, open_descriptor
+from evfr.video._bytes import open_bytes
+from evfr.video._container import fail
 from evfr.video._natural import image_names
+from evfr.video._remote import RemoteFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -134,7 +136,7 @@ def content_hash(path: str | os.PathLike[str], *, on_chunk: Callable[[], None] |
     Parameters
     ----------
     path : str or path-like
-        A regular file (of any kind) or a folder of images.
+        A regular file (of any kind), a folder of images, or a `RemoteFile`: that is fetched whole, once.
     on_chunk : callable, optional
         Called without arguments after every few MiB, so that a slow disk shows that it is alive.
 
@@ -149,6 +151,13 @@ def content_hash(path: str | os.PathLike[str], *, on_chunk: Callable[[], None] |
         If it cannot be opened or read (``E_NOT_FOUND``, ``E_UNREADABLE``, ``E_NOT_REGULAR``, ``E_EMPTY``).
     """
     digest = hashlib.blake2b(digest_size=16)
+    if isinstance(path, RemoteFile):
+        known = path.known_hash()
+        if known is None:
+            _update(digest, path, on_chunk)
+            known = digest.hexdigest()
+            path.finish(known)
+        return known
     if not os.path.isdir(path):  # noqa: PTH112 (a path of undecodable bytes stays as it is)
         _update(digest, path, on_chunk)
         return digest.hexdigest()
@@ -173,9 +182,8 @@ def content_hash(path: str | os.PathLike[str], *, on_chunk: Callable[[], None] |
 def _update(
     digest: hashlib.blake2b, path: str | os.PathLike[str], on_chunk: Callable[[], None] | None
 ) -> None:
-    descriptor = open_descriptor(path)
     try:
-        with open(descriptor, "rb", buffering=0, closefd=True) as file:  # noqa: PTH123 (a descriptor)
+        with open_bytes(path) as file:
             while chunk := file.read(_CHUNK):
                 digest.update(chunk)
                 if on_chunk is not None:

@@ -9,9 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from evfr._core.remote import RemoteAccess, is_remote, remote_access
 from evfr.errors import InputError, VideoError
+from evfr.video._bytes import open_bytes
 from evfr.video._container import open_descriptor, printable
 from evfr.video._natural import is_image_name, is_video_name, natural_key
+from evfr.video._remote import RemoteFile
+from evfr.video._remote_inputs import expand_remote
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -31,34 +35,31 @@ class VideoSource:
     ----------
     video_id : str
         POSIX path relative to the common parent of all inputs; printable, unique among them.
-    path : Path
+    path : Path or RemoteFile
         Where it is.
     kind : {"file", "images", "archive"}
         A video file, a folder of images, or a zip of images.
     """
 
     video_id: str
-    path: Path
+    path: Path | RemoteFile
     kind: SourceKind
 
 
 def kind_of(path: str | os.PathLike[str]) -> SourceKind:
     """Tell a folder of images, a zip (by its first bytes) and a video file apart; never raises for a bad path."""
-    if os.path.isdir(path):  # noqa: PTH112 (accepts any path)
+    if not isinstance(path, RemoteFile) and os.path.isdir(path):  # noqa: PTH112 (accepts any path)
         return "images"
     try:
-        descriptor = open_descriptor(path)
-    except VideoError:
+        with open_bytes(path) as file:
+            return "archive" if file.read(4) in _ZIP_HEADS else "file"
+    except (VideoError, OSError):
         return "file"
-    try:
-        return "archive" if os.read(descriptor, 4) in _ZIP_HEADS else "file"
-    except OSError:
-        return "file"
-    finally:
-        os.close(descriptor)
 
 
-def resolve_inputs(paths: Sequence[str | Path]) -> tuple[VideoSource, ...]:
+def resolve_inputs(
+    paths: Sequence[str | Path], *, allow_remote: Sequence[str] = ()
+) -> tuple[VideoSource, ...]:
     """Turn paths into videos.
 
     A file is a video, or a zip of images if its content is a zip. A folder stands for the videos below it (known
@@ -66,12 +67,16 @@ def resolve_inputs(paths: Sequence[str | Path]) -> tuple[VideoSource, ...]:
     thumbnails, zips below a folder are left alone. A folder without either stands for itself and fails later. A
     path that does not exist and has ``*``, ``?`` or ``[`` is a glob (``**`` for any depth). ``@list.txt`` names a
     file of paths, one per line, relative to it; ``#`` starts a comment line. What does not exist becomes a source
-    all the same, so that its failure is reported with the others.
+    all the same, so that its failure is reported with the others. ``s3://bucket/key``, ``gs://bucket/key`` and
+    ``https://host/path`` are remote files; in a bucket, an address that ends with ``/`` stands for the videos
+    below it, and its last part may be a glob.
 
     Parameters
     ----------
     paths : sequence of str or Path
         In the user's order; the same path twice counts once.
+    allow_remote : sequence of str
+        Prefixes below which remote files may be read.
 
     Returns
     -------
@@ -81,24 +86,45 @@ def resolve_inputs(paths: Sequence[str | Path]) -> tuple[VideoSource, ...]:
     Raises
     ------
     InputError
-        If no paths are given, a list cannot be read, or lists and globs give nothing at all.
+        If no paths are given, a list cannot be read, lists and globs give nothing at all, or an address is not
+        below one of the prefixes.
+    VideoError
+        If a bucket cannot be listed.
     """
     if isinstance(paths, str | Path):
         raise TypeError(f"paths must be a sequence of paths, got one path {paths!r}; put it in a list")
-    found: dict[str, SourceKind] = {}
+    access = remote_access(allow_remote)
+    found: dict[str, tuple[Path | RemoteFile, SourceKind]] = {}
     bases: list[str] = []
+    remote_bases: list[str] = []
     for argument in paths:
-        for path, kind, base in _expand(os.fspath(argument), 0):
-            if path not in found:
-                found[path] = kind
-                bases.append(base)
+        for path, kind, base in _expand(
+            argument if isinstance(argument, RemoteFile) else os.fspath(argument), 0, access
+        ):
+            if isinstance(path, RemoteFile):
+                name = path.url.text
+                shown_base = _virtual(base)
+            else:
+                name, shown_base = path, base
+            if name not in found:
+                found[name] = (path if isinstance(path, RemoteFile) else Path(path), kind)
+                (remote_bases if isinstance(path, RemoteFile) else bases).append(shown_base)
     if not found:
         given = ", ".join(printable(os.fspath(p)) for p in paths) or "nothing"
         raise InputError(
             f"no videos in what was given ({given}); give a video, a folder, a glob or @list.txt"
         )
-    root = os.path.commonpath([os.path.abspath(base or ".") for base in bases])  # noqa: PTH100
-    return tuple(VideoSource(_video_id(path, root), Path(path), kind) for path, kind in found.items())
+    root = os.path.commonpath([os.path.abspath(base or ".") for base in bases]) if bases else ""  # noqa: PTH100
+    # Beside local videos, remote ones are named in full, so that the two cannot be taken for each other.
+    remote_root = os.path.commonpath(remote_bases) if remote_bases and not bases else "/"
+    return tuple(
+        VideoSource(
+            _remote_id(path, remote_root) if isinstance(path, RemoteFile) else _video_id(name, root),
+            path,
+            kind,
+        )
+        for name, (path, kind) in found.items()
+    )
 
 
 def _video_id(path: str, root: str) -> str:
@@ -106,16 +132,35 @@ def _video_id(path: str, root: str) -> str:
     return printable(relative.replace(os.sep, "/"))
 
 
-def _expand(argument: str, depth: int) -> Iterator[tuple[str, SourceKind, str]]:
+def _virtual(base: str) -> str:
+    scheme, _, rest = base.partition("://")
+    return f"/{scheme}/{rest.rstrip('/')}"
+
+
+def _remote_id(path: RemoteFile, root: str) -> str:
+    """Name a remote video below the folder that all have in common; no part of a query but its mark."""
+    return _virtual(path).removeprefix(root).lstrip("/")
+
+
+def _expand(
+    argument: str, depth: int, access: RemoteAccess
+) -> Iterator[tuple[str | RemoteFile, SourceKind, str]]:
     """Yield (path, kind, folder that ids may start from) of everything one argument stands for."""
     if not argument:
         raise InputError("an empty path was given; give a video, a folder, a glob or @list.txt")
+    if isinstance(argument, RemoteFile):
+        yield argument, _kind_by_name(argument), argument.rpartition("/")[0]
+        return
+    if is_remote(argument):
+        for file, folder in expand_remote(argument, access):
+            yield file, _kind_by_name(file), folder.shown
+        return
     # Paths are kept as the user wrote them, but for what pathlib folds away.
     if os.path.lexists(argument):
         yield from _expand_path(str(Path(argument)))
     elif argument.startswith("@") and len(argument) > 1:
         for line in _read_list(argument[1:], depth):
-            yield from _expand(line, depth + 1)
+            yield from _expand(line, depth + 1, access)
     elif glob.has_magic(argument):
         matches = sorted(glob.glob(argument, recursive=True), key=natural_key)  # noqa: PTH207
         if not matches:
@@ -124,6 +169,11 @@ def _expand(argument: str, depth: int) -> Iterator[tuple[str, SourceKind, str]]:
             yield from _expand_path(str(Path(match)))
     else:
         yield str(Path(argument)) if "\0" not in argument else argument, "file", os.path.dirname(argument)  # noqa: PTH120
+
+
+def _kind_by_name(file: RemoteFile) -> SourceKind:
+    """Tell by the name what a local file tells by its first bytes, which would cost a request here."""
+    return "archive" if file.url.path.lower().endswith(".zip") else "file"
 
 
 def _expand_path(path: str) -> Iterator[tuple[str, SourceKind, str]]:
@@ -196,6 +246,8 @@ def _read_list(path: str, depth: int) -> list[str]:
 
 
 def _beside(folder: str, line: str) -> str:
+    if is_remote(line):
+        return line
     if line.startswith("@"):
         return "@" + os.path.join(folder, line[1:])  # noqa: PTH118
     return os.path.join(folder, line)  # noqa: PTH118

@@ -6,7 +6,7 @@ import os
 import struct
 from typing import TYPE_CHECKING
 
-from evfr.video._container import open_descriptor
+from evfr.video._bytes import open_bytes, size_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,8 +38,8 @@ def missing_bytes(path: str | os.PathLike[str], container: str) -> int:
     check = _CHECKS.get(container.split(",")[0])
     if check is None:
         return 0
-    with open(open_descriptor(path), "rb", closefd=True) as file:  # noqa: PTH123 (a descriptor)
-        size = os.fstat(file.fileno()).st_size
+    with open_bytes(path) as file:
+        size = size_of(path)
         try:
             return max(0, check(file, size))
         except (OSError, struct.error, IndexError):
