@@ -71,7 +71,8 @@ def _rows(specs: list[ParameterSpec], kind: str) -> list[str]:
             name = f"{spec.option} {spec.metavar}"
         has_default = not spec.is_flag and spec.default not in (None, "", ())
         default = f"`{default_text(spec)}`" if has_default else "required" if spec.is_required else ""
-        meaning = spec.help.replace("\n\n", "<br>").replace("|", "\\|")
+        text = spec.help + (f" One of {', '.join(spec.choices)}." if spec.has_many_choices else "")
+        meaning = text.replace("\n\n", "<br>").replace("|", "\\|")
         lines.append(f"| `{name.replace('|', chr(92) + '|')}` | {default} | {meaning} |")
     return [*lines, ""]
 

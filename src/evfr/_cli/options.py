@@ -58,6 +58,8 @@ class GroupedCommand(TyperCommand):
 def typer_parameter(spec: ParameterSpec) -> inspect.Parameter:
     """Return what typer reads for one parameter: an argument or an option with its help and default."""
     help_text = spec.help
+    if spec.has_many_choices:
+        help_text += f" One of {', '.join(spec.choices)}."
     if spec.is_argument:
         information = typer.Argument(help=help_text, metavar=spec.name.upper(), show_default=False)
     else:

@@ -78,9 +78,15 @@ class ParameterSpec:
         return self.is_optional and self.default is not None and not (self.is_sequence or self.is_mapping)
 
     @property
+    def has_many_choices(self) -> bool:
+        """Whether the choices are too many to stand beside the option; the help lists them instead."""
+        return len("|".join(self.choices)) > 60
+
+    @property
     def metavar(self) -> str:
         """What stands for the value in help and usage."""
-        words = [*self.choices, *(_METAVARS[kind] for kind in self.types)]
+        choices = [self.name.upper()] if self.has_many_choices else list(self.choices)
+        words = [*choices, *(_METAVARS[kind] for kind in self.types)]
         words += ["none"] * self.takes_none
         if "PATH" in words and "TEXT" in words:
             words.remove("TEXT")

@@ -118,7 +118,14 @@ def _model_of(request: Request, device: str) -> ModelSpec | None:
     weights = None if request.weights is None else Path(request.weights).resolve()
     name = request.embedding or "thumbnail"
     path = Path(name)
-    return ModelSpec(str(path.resolve()) if path.exists() else name, weights, device, "auto", None)
+    return ModelSpec(
+        str(path.resolve()) if path.exists() else name,
+        weights,
+        device,
+        request.precision,
+        None,
+        tuple(sorted(request.model_options.items())),
+    )
 
 
 def _embed_job(source: VideoSource, store: Path, spec: ModelSpec, request: Request) -> EmbedJob:

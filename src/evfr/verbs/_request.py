@@ -15,7 +15,16 @@ FrameNames = tuple[tuple[str | None, int], ...]
 """Frames named by the user: (video id, frame index); None stands for the only video."""
 
 _FRAME_FIELDS = ("include", "exclude", "labeled")
-_LATER_FIELDS = {"weights", "every", "fps", "pool", "floor_share", "per_scene_min"}
+_LATER_FIELDS = {
+    "weights",
+    "precision",
+    "model_options",
+    "every",
+    "fps",
+    "pool",
+    "floor_share",
+    "per_scene_min",
+}
 """Fields that manifests of earlier versions lack."""
 
 
@@ -32,6 +41,8 @@ class Request:
     profile: str = "default"
     embedding: str | None = None
     weights: str | None = None
+    precision: str = "auto"
+    model_options: Mapping[str, Any] = field(default_factory=dict)
     every: int | None = None
     fps: float | None = None
     pool: float | None = None
@@ -106,7 +117,8 @@ class Request:
         data = {item.name: getattr(self, item.name) for item in fields(self)}
         for name in _FRAME_FIELDS:
             data[name] = [[video_id, index] for video_id, index in data[name]]
-        data["method_options"] = dict(self.method_options)
+        for name in ("method_options", "model_options"):
+            data[name] = dict(getattr(self, name))
         return data
 
     @classmethod
@@ -136,6 +148,9 @@ class Request:
             if item.name == "method_options":
                 for name, option in value.items():
                     words += [f"--{name.replace('_', '-')}", shlex.quote(str(option))]
+            elif item.name == "model_options":
+                for name, option in value.items():
+                    words += ["--model-options", shlex.quote(f"{name}={option}")]
             elif item.name in _FRAME_FIELDS:
                 for video_id, index in value:
                     text = str(index) if video_id is None else f"{video_id}:{index}"

@@ -30,6 +30,8 @@ def select(
     profile: Literal["fast", "default", "reference"] = "default",
     embedding: str | None = None,
     weights: Path | None = None,
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
+    model_options: Mapping[str, int | float | str] | None = None,
     every: int | None = None,
     fps: float | None = None,
     pool: float | None = None,
@@ -81,8 +83,8 @@ def select(
     stride : int or None
         Budget as one frame in so many of each video, rounded up; with ``uniform`` exactly every stride-th frame.
     method : str, a key of `evfr.sampling.SAMPLERS`
-        How to sample: by the FVI (UFS, RFS, AFS of Yoon & Choi 2023; systematic and auto are ours), or by embeddings
-        (farthest, facility, kmeans, kmedoids, segment-medoid).
+        How to sample: by the FVI (UFS, RFS, AFS of Yoon & Choi 2023; systematic and auto are ours), or by embeddings,
+        from ``farthest`` on.
     method_options : mapping or None
         Options of the method itself, by name; on the command line they are options of their own.
     signal : {"flow", "ssim", "feature", "difference", "motion", "none"} or None
@@ -95,6 +97,10 @@ def select(
         model as in ``evfr embed``; None is ``thumbnail``.
     weights : Path or None
         The embedding model's weights file, for models that need one.
+    precision : {"auto", "fp32", "bf16", "fp16"}
+        What the embedding model computes in.
+    model_options : mapping or None
+        Options of the embedding model itself, by name, as in ``evfr embed``.
     every : int or None
         Embed only every so many-th frame; only these can be chosen.
     fps : float or None
@@ -229,6 +235,8 @@ def select(
         profile=profile,
         embedding=embedding,
         weights=None if weights is None else str(weights),
+        precision=precision,
+        model_options=dict(model_options or {}),
         every=every,
         fps=fps,
         pool=pool,
@@ -294,9 +302,9 @@ def _prepare(
         fps=request.fps,
         damaged=request.damaged,
         device=run.device,
-        precision="auto",
+        precision=request.precision,
         batch_size=None,
-        model_options=None,
+        model_options=request.model_options,
         **run.execution,
     )
     measured = _measure(sources, request, run)
