@@ -178,6 +178,8 @@ def main() -> None:
         "drawn, cuts": [drawn_clip(seed, has_effects=False) for seed in range(DRAWN)],
         "drawn, effects": [drawn_clip(1_000 + seed, has_effects=True) for seed in range(DRAWN)],
     }
+    for detect in detectors.values():
+        detect(sets["bikes_cuts"][0][0][:40])
     results: dict[tuple[str, str], float] = {}
     for title, clips in sets.items():
         print(f"{title}: {sum(len(truth) for _, truth in clips)} cuts")

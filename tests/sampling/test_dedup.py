@@ -196,7 +196,12 @@ def test_the_input_is_left_alone():
         (np.ones((3, 2)), {"metric": "hamming"}, TypeError, r"hamming needs \(N,\) unsigned hashes, got"),
         (np.ones((3, 2), complex), {}, TypeError, "embeddings must be real numbers, got complex128"),
         (np.ones((3, 2)), {"metric": "l2"}, ValueError, "metric must be one of euclidean, .*, got 'l2'"),
-        (np.ones((3, 2)), {"p": 0.5, "metric": "minkowski"}, ValueError, "p must be 1 or more, got 0.5"),
+        (
+            np.ones((3, 2)),
+            {"p": 0.5, "metric": "minkowski"},
+            ValueError,
+            "p must be 1 or more and finite, got 0.5",
+        ),
         (np.ones((3, 2)), {"threshold": -1}, ValueError, "threshold must be 0 or more and finite, got -1"),
         (
             np.ones((3, 2)),

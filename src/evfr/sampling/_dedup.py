@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from evfr._core.distances import METRICS, check_metric, usable_rows
 from evfr.sampling._dedup_search import Distance, everywhere, within_window
 
 if TYPE_CHECKING:
@@ -16,16 +17,6 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 __all__ = ["Dedup", "dedup"]
-
-METRICS = ("euclidean", "cosine", "manhattan", "minkowski", "chebyshev")
-BLOCK = 65_536
-
-
-def usable_rows(rows: NDArray[Any], metric: str) -> NDArray[np.bool_]:
-    """Return which rows are finite, and not zero where the metric is cosine."""
-    values = rows.astype(np.float64)
-    usable = np.isfinite(values).all(axis=1)
-    return np.asarray(usable & values.any(axis=1) if metric == "cosine" else usable)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -157,12 +148,10 @@ def dedup(
     >>> result.kept.tolist(), result.dropped.tolist(), result.duplicate_of.tolist()
     ([0, 2], [1, 3], [0, 0])
     """
-    rows, is_hash = _check_rows(embeddings, metric)
+    rows, is_hash = _check_rows(embeddings, metric, p)
     total = len(rows)
     if not (np.isfinite(threshold) and threshold >= 0):
         raise ValueError(f"threshold must be 0 or more and finite, got {threshold}")
-    if not p >= 1:
-        raise ValueError(f"p must be 1 or more, got {p}")
     if window_seconds is not None and times is None:
         raise ValueError("window_seconds needs times; pass the seconds of each row")
     if window_seconds is not None and not window_seconds >= 0:
@@ -174,7 +163,7 @@ def dedup(
     seconds = None if times is None else _check_column("times", times, total)
     if seconds is not None and not np.all(np.isfinite(seconds)):
         raise ValueError(f"times must be finite, got {seconds[~np.isfinite(seconds)][0]}")
-    usable = np.ones(total, bool) if is_hash else _usable(rows, metric)
+    usable = np.ones(total, bool) if is_hash else usable_rows(rows, metric)
     order = _visit(total, seconds, quality)
     order = order[usable[order]]
     distance = Distance(metric if isinstance(metric, str) else "callable", metric, float(threshold), float(p))
@@ -200,7 +189,7 @@ def dedup(
     )
 
 
-def _check_rows(embeddings: ArrayLike, metric: object) -> tuple[NDArray[Any], bool]:
+def _check_rows(embeddings: ArrayLike, metric: Any, p: float) -> tuple[NDArray[Any], bool]:
     rows = np.asarray(embeddings)
     if not (callable(metric) or metric in (*METRICS, "hamming")):
         raise ValueError(f"metric must be one of {', '.join(METRICS)}, hamming or a callable, got {metric!r}")
@@ -208,6 +197,7 @@ def _check_rows(embeddings: ArrayLike, metric: object) -> tuple[NDArray[Any], bo
         if rows.ndim != 1 or (rows.dtype.kind != "u" and len(rows)):
             raise TypeError(f"hamming needs (N,) unsigned hashes, got {rows.dtype} of shape {rows.shape}")
         return rows.astype(np.uint64, copy=False), True
+    check_metric(metric, p)
     if rows.ndim == 1 and rows.dtype.kind == "u":
         raise ValueError(f"hashes need metric='hamming', got metric={metric!r}")
     if rows.ndim != 2:
@@ -231,13 +221,6 @@ def _visit(total: int, seconds: NDArray[np.float64] | None, quality: ArrayLike |
         best = _check_column("quality", quality, total)
         keys.append(-np.where(np.isnan(best), -np.inf, best))
     return np.lexsort(keys).astype(np.int64)
-
-
-def _usable(rows: NDArray[Any], metric: object) -> NDArray[np.bool_]:
-    """Apply `usable_rows` in blocks, so that a memory-mapped array is never copied as a whole."""
-    name = metric if isinstance(metric, str) else "euclidean"
-    parts = [usable_rows(rows[i : i + BLOCK], name) for i in range(0, len(rows), BLOCK)]
-    return np.concatenate(parts) if parts else np.zeros(0, bool)
 
 
 def _split(order: NDArray[np.int64], groups: ArrayLike | None, total: int) -> list[NDArray[np.int64]]:
