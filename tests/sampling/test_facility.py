@@ -265,6 +265,30 @@ def test_blocks_take_what_the_matrix_takes(monkeypatch):
     assert "(exact)" in facility(rows, 3, metric="manhattan").notes[0]
 
 
+class Source:
+    """Give rows as `EmbeddingSet` does."""
+
+    def __init__(self, array):
+        self.array, self.dimension = array, array.shape[1]
+
+    def __len__(self):
+        return len(self.array)
+
+    def rows(self, indices):
+        return self.array[indices]
+
+    def blocks(self, size):
+        return (self.array[k : k + size] for k in range(0, len(self.array), size))
+
+
+def test_a_source_of_rows():
+    rows = clustered(60)
+    sample = facility(Source(rows), 7)
+    assert sample.indices.tolist() == facility(rows, 7).indices.tolist()
+    assert facility_objective(Source(rows), sample.indices) == facility_objective(rows, sample.indices)
+    assert len(facility(Source(rows[:0]), 0)) == 0
+
+
 def test_many_rows_in_single_precision(monkeypatch):
     monkeypatch.setattr(_facility_rows, "DOUBLE_ROWS", 100)
     rows = clustered(700, 16)

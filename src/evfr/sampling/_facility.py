@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from evfr._core.distances import RowSource
 from evfr._core.rng import generator
 from evfr.errors import ConstraintError
 from evfr.sampling._facility_greedy import ONE, raise_in_turn
@@ -37,7 +38,7 @@ MODES = ("auto", "exact", "sparse", "stochastic")
 
 
 def facility(
-    embeddings: ArrayLike,
+    embeddings: ArrayLike | RowSource,
     n: int,
     *,
     seed: int = 0,
@@ -57,8 +58,9 @@ def facility(
 
     Parameters
     ----------
-    embeddings : (N, D) array_like
-        One row per frame, float16, float32 or float64.
+    embeddings : (N, D) array_like, or RowSource
+        One row per frame, float16, float32 or float64. A source is read into memory; select from pools
+        (`pool_rows`) where it does not fit.
     n : int
         Rows to take, 0 <= n <= N; ``initial`` is not counted.
     seed : int
@@ -126,7 +128,7 @@ def facility(
     >>> facility([[1, 0], [9, 1], [1, 0.1], [0, 1]], 2).indices.tolist()
     [1, 3]
     """
-    array = np.asarray(embeddings)
+    array = _read(embeddings)
     n = check_budget(n, len(array)) if array.ndim == 2 else n
     rows, nan_count, initial_rows = _problem(array, metric, initial, usable)
     check_pickable(rows, n, nan_count)
@@ -145,7 +147,7 @@ def facility(
 
 
 def facility_objective(
-    embeddings: ArrayLike,
+    embeddings: ArrayLike | RowSource,
     selected: Sequence[int] | NDArray[np.int64],
     *,
     metric: str | Callable[..., Any] = "cosine",
@@ -154,7 +156,7 @@ def facility_objective(
 
     Parameters
     ----------
-    embeddings : (N, D) array_like
+    embeddings : (N, D) array_like, or RowSource
         As for `facility`.
     selected : sequence of int
         Rows; those that cannot be used represent nothing.
@@ -176,7 +178,7 @@ def facility_objective(
     >>> facility_objective([[1, 0], [2, 0], [0, 1]], [0])
     2.0
     """
-    rows, _, chosen = _problem(np.asarray(embeddings), metric, selected, None)
+    rows, _, chosen = _problem(_read(embeddings), metric, selected, None)
     current, _, _ = _replay(rows, rows.group[chosen], lambda groups: point_rows(rows, groups))
     return _total(rows, current)
 
@@ -276,6 +278,13 @@ def _to_sample(
         nan_count=nan_count,
         gains=gains[n_before:][rank],
     )
+
+
+def _read(embeddings: ArrayLike | RowSource) -> NDArray[Any]:
+    if isinstance(embeddings, np.ndarray) or not isinstance(embeddings, RowSource):
+        return np.asarray(embeddings)
+    parts = list(embeddings.blocks(65_536))
+    return np.concatenate(parts) if parts else np.zeros((0, embeddings.dimension), np.float32)
 
 
 def _problem(
