@@ -37,6 +37,8 @@ def work(item: Any, heartbeat: Any = None) -> str:
         os.kill(os.getpid(), signal.SIGKILL)
     if what == "hang":
         time.sleep(3600)
+    if heartbeat is not None:
+        heartbeat(0, None)
     embed = make_embedder("thumbnail")
     rows = []
     with open_video(clip) as reader:
@@ -57,7 +59,7 @@ def evfr_executor(name: str) -> Callable[[Sequence[Item]], None]:
     def run(items: Sequence[Item]) -> None:
         from evfr.distributed import map_videos
 
-        map_videos(work, items, executor=name, jobs=WORKERS, timeout_seconds=3.0, tries=TRIES)
+        map_videos(work, items, executor=name, jobs=WORKERS, timeout_seconds=6.0, tries=TRIES)
 
     return run
 

@@ -16,6 +16,7 @@ import pytest
 import evfr
 from evfr._core.store import Store
 from evfr.distributed import ExecutionOptions, map_videos
+from evfr.distributed._ray import _Starts
 from evfr.distributed._slot import Setup, Slot, Task
 from evfr.errors import MissingExtraError, ProblemCode, WorkerError
 from helpers import jobs
@@ -56,6 +57,26 @@ class TestOnACluster:
         assert problem.code is ProblemCode.E_CRASH
         assert problem.message.startswith("its Ray worker or the machine died: The actor died")
         assert problem.message.endswith("; given up after 2 tries")
+
+    def test_a_lost_actor_at_the_end(self, tmp_path: Path) -> None:
+        outcome = map_videos(
+            jobs.misbehave, [("kill_the_parent", str(tmp_path))], executor="ray", jobs=1, tries=1
+        )[0]
+        assert outcome.problem is not None
+        assert outcome.problem.code is ProblemCode.E_CRASH
+
+    def test_actors_that_do_not_come_up(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        class Broken:
+            def __init__(self, setup: Setup) -> None:
+                raise ImportError("no evfr here")
+
+            def turn(self) -> None: ...
+
+        monkeypatch.setattr("evfr.distributed._ray.Slot", Broken)
+        with pytest.raises(
+            WorkerError, match=r"Ray's workers do not start: .*evfr must be installed on every"
+        ):
+            map_videos(jobs.double, [1, 2], executor="ray", jobs=2)
 
     def test_more_jobs_than_the_cluster_has_room_for(self) -> None:
         outcomes = map_videos(jobs.double, list(range(7)), executor="ray", jobs=7)
@@ -144,6 +165,18 @@ def test_a_lost_machine_costs_what_was_in_flight(tmp_path: Path) -> None:
     assert process.returncode == 0, err
     found = [line for line in out.splitlines() if line.startswith(("True", "False"))]
     assert found in (["True 7"], ["True 8"])
+
+
+def test_lost_machines_are_waited_for_as_long_as_others_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    starts = _Starts()
+    monkeypatch.setattr("time.monotonic", lambda: 100.0)
+    pauses = []
+    for _ in range(7):
+        starts.have_failed(RuntimeError("gone"), has_others=True)
+        pauses.append(starts.next_time - 100)
+    assert pauses == [2, 4, 8, 16, 30, 30, 30]
+    with pytest.raises(WorkerError, match=r"Ray's workers do not start: gone; evfr must be installed"):
+        starts.have_failed(RuntimeError("gone"), has_others=False)
 
 
 class TestSlot:

@@ -18,7 +18,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import evfr
@@ -109,7 +109,7 @@ def _launch(
     idle: list[Any] = []
     task: Task | None
     turns: dict[Any, tuple[Any, Task | None]] = {}  # what is awaited: whose turn it is, and at what
-    bad_starts, next_start = 0, 0.0
+    starts = _Starts()
     try:
         while waiting or any(task for _, task in turns.values()):
             while idle and waiting:
@@ -117,7 +117,7 @@ def _launch(
                 slot = idle.pop()
                 turns[slot.turn.remote(task)] = (slot, task)
             starting = sum(task is None for _, task in turns.values())
-            while len(slots) < room and starting < len(waiting) and time.monotonic() >= next_start:
+            while len(slots) < room and starting < len(waiting) and time.monotonic() >= starts.next_time:
                 # A task is given to slots that are up only: on a full cluster some never are.
                 slots.append(slot := actor.remote(told))
                 turns[slot.turn.remote()] = (slot, None)
@@ -131,24 +131,13 @@ def _launch(
                         ray.kill(slot)
                     slots.remove(slot)
                     if task is None:
-                        bad_starts += 1
-                        # Ray goes on choosing a lost machine until it has noticed: wait, as long as others work.
-                        next_start = time.monotonic() + min(2.0**bad_starts, _LONGEST_PAUSE_SECONDS)
-                        if "creation task" in str(error):
-                            is_hopeless = bad_starts >= MAX_BAD_STARTS
-                        else:
-                            is_hopeless = bad_starts >= 2 * MAX_BAD_STARTS and not slots
-                        if is_hopeless:
-                            raise WorkerError(
-                                f"Ray's workers do not start: {_first_line(error)}; evfr must be installed on every "
-                                "machine of the cluster"
-                            ) from error
+                        starts.have_failed(error, has_others=bool(slots))
                     elif task.attempts < options.tries:
                         waiting.append(replace(task, attempts=task.attempts + 1))
                     else:
                         yield _obituary(ray, task, error)
                     continue
-                bad_starts = 0
+                starts = _Starts()
                 if report.refusal is not None:
                     raise WorkerError(report.refusal)
                 if task is None:
@@ -167,11 +156,36 @@ def _launch(
                     waiting.append(replace(task, attempts=task.attempts + 1))
                 else:
                     yield report.outcome
-        ray.wait([slot.stop.remote() for slot in idle], num_returns=len(idle), timeout=FAREWELL_SECONDS + 1)
+        if idle:
+            farewells = [slot.stop.remote() for slot in idle]
+            ray.wait(farewells, num_returns=len(farewells), timeout=FAREWELL_SECONDS + 1)
     finally:
         for slot in slots:
             with contextlib.suppress(ray.exceptions.RayError):
                 ray.kill(slot)
+
+
+@dataclass(slots=True)
+class _Starts:
+    """How often in a row actors did not come up, and when the next may be started."""
+
+    bad_count: int = 0
+    next_time: float = 0.0
+
+    def have_failed(self, error: Exception, *, has_others: bool) -> None:
+        """Count a failed start; raise `WorkerError` when there is no hope."""
+        self.bad_count += 1
+        if "creation task" in str(error):
+            is_hopeless = self.bad_count >= MAX_BAD_STARTS
+        else:
+            # Ray goes on choosing a lost machine until it has noticed.
+            self.next_time = time.monotonic() + min(2.0**self.bad_count, _LONGEST_PAUSE_SECONDS)
+            is_hopeless = self.bad_count >= 2 * MAX_BAD_STARTS and not has_others
+        if is_hopeless:
+            raise WorkerError(
+                f"Ray's workers do not start: {_first_line(error)}; evfr must be installed on every machine of "
+                "the cluster"
+            ) from error
 
 
 def _finished(ray: Any, references: list[Any]) -> list[Any]:
