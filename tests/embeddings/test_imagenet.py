@@ -80,6 +80,27 @@ def test_resnet50_is_the_last_average_pooling(resnet50, resnet50_file, noise):
     assert other.preprocess.size == 232 and other.parameters != known
 
 
+def test_resnet50_by_onnxruntime(resnet50_file, noise):
+    by_torch = make_embedder("resnet50", weights=resnet50_file, device="cpu")
+    by_onnx = make_embedder(
+        "resnet50", weights=resnet50_file, device="cpu", options={"runtime": "onnxruntime"}
+    )
+    np.testing.assert_allclose(by_onnx(noise[:2]), by_torch(noise[:2]), atol=1e-4)
+    assert by_onnx.parameters == {**by_torch.parameters, "runtime": "onnxruntime"}
+    copy = pickle.loads(pickle.dumps(by_onnx))
+    np.testing.assert_array_equal(copy(noise[:1]), by_onnx(noise[:1]))
+    with pytest.raises(ValueError, match="runtime 'onnxruntime' is for the CPU in fp32, got cpu in bf16"):
+        make_embedder(
+            "resnet50",
+            weights=resnet50_file,
+            device="cpu",
+            precision="bf16",
+            options={"runtime": "onnxruntime"},
+        )
+    with pytest.raises(ValueError, match="runtime must be torch or onnxruntime, got 'tvm'"):
+        make_embedder("resnet50", weights=resnet50_file, options={"runtime": "tvm"})
+
+
 def test_resnet50_recipes():
     assert resnet50_preprocess(None).size == 256
     assert preprocess_of("resnet50", options={"recipe": "v2"}).size == 232
@@ -103,7 +124,7 @@ def test_resnet50_without_weights():
         make_embedder("resnet50")
     with pytest.raises(InputError, match=r"cannot read the weights none\.pth: No such file"):
         make_embedder("resnet50", weights="none.pth")
-    with pytest.raises(ValueError, match="resnet50 has no option 'pooling'; it takes recipe"):
+    with pytest.raises(ValueError, match="resnet50 has no option 'pooling'; it takes recipe, runtime"):
         make_embedder("resnet50", weights="none.pth", options={"pooling": "mean"})
 
 
