@@ -43,7 +43,7 @@ def main() -> None:
         "Global selection from pools", f"videos with shared scenes, D = {WIDTH}, unit rows, seed 0"
     )
     claims = {}
-    for count, frames, n in ((20, 1000, 100), (200, 1000, 200), (200, 1000, 1000)):
+    for count, frames, n in ((40, 1000, 100), (200, 1000, 200), (200, 1000, 1000)):
         clips = videos(count, frames)
         rows = np.concatenate(clips)
         begin = np.arange(count) * frames

@@ -41,7 +41,9 @@ def test_half_of_the_best_by_given_reference_rows(seed, count, n, order, epsilon
     assert len(sample) == n
     best = max(objective(reference, rows[list(picks)]) for picks in combinations(range(count), n))
     got = objective(reference, rows[sample.indices])
-    assert got >= (0.5 - epsilon) * best
+    # What is filled at the end adds to what the proof speaks of.
+    sieved = [i for i, why in zip(sample.indices, sample.reasons, strict=True) if "filled" not in why]
+    assert objective(reference, rows[sieved]) >= (0.5 - epsilon) * best
     assert sample.gains.sum() * len(reference) == pytest.approx(got, abs=1e-5)
 
 
