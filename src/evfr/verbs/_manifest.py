@@ -72,9 +72,11 @@ def build_manifest(
 
 
 def _input(video: Measured, entry: Chosen | None) -> dict[str, Any]:
+    from evfr.video import recorded_path
+
     data: dict[str, Any] = {
         "video_id": video.source.video_id,
-        "path": str(Path(video.source.path).absolute()),
+        "path": recorded_path(video.source.path),
         "kind": video.source.kind,
         "hash": video.digest,
         "status": video.status,
@@ -160,7 +162,7 @@ def build_table(chosen: Sequence[Chosen]) -> pa.Table:
 
 
 def request_from_manifest(
-    path: Path,
+    path: Path, allow_remote: Sequence[str] = ()
 ) -> tuple[Request, tuple[VideoSource, ...], tuple[str, ...], dict[str, str]]:
     """Read what a manifest asked for, with the edits of the report page applied.
 
@@ -168,6 +170,8 @@ def request_from_manifest(
     ----------
     path : Path
         ``selection.json``, or what the page exported.
+    allow_remote : sequence of str
+        Prefixes below which remote files may be read.
 
     Returns
     -------
@@ -178,11 +182,13 @@ def request_from_manifest(
     ------
     SelectionFileError
         If it is no manifest, or its parameters or edits are wrong.
+    InputError
+        If a video of it is remote and not allowed.
     """
     from evfr._core.selection import read_manifest
     from evfr.errors import SelectionFileError
     from evfr.verbs._request import Request
-    from evfr.video import VideoSource
+    from evfr.video import VideoSource, source_path
 
     data = read_manifest(path)
     request = Request.from_dict(data["parameters"], str(path))
@@ -202,7 +208,8 @@ def request_from_manifest(
     except (TypeError, ValueError) as error:
         raise SelectionFileError(f"{path}: {error}; export the page again") from error
     sources = tuple(
-        VideoSource(item["video_id"], Path(item["path"]), item["kind"]) for item in data["inputs"]
+        VideoSource(item["video_id"], source_path(item["path"], allow_remote), item["kind"])
+        for item in data["inputs"]
     )
     hashes = {item["video_id"]: item["hash"] for item in data["inputs"] if item.get("hash")}
     return request, sources, tuple(str(text) for text in data.get("paths", ())), hashes

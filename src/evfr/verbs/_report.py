@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -98,9 +97,9 @@ def _video(
     import numpy as np
 
     from evfr.reports import Segment, VideoReport
-    from evfr.video import printable
+    from evfr.video import printable, recorded_path
 
-    name, path = video.source.video_id, printable(str(Path(video.source.path).absolute()))
+    name, path = video.source.video_id, printable(recorded_path(video.source.path))
     if entry is None or video.table is None:
         count = 0 if video.table is None else len(video.table)
         none = np.zeros(0, np.int64)

@@ -120,6 +120,7 @@ def embed(
     jobs: int | None = None,
     memory_limit_mb: int | None = 4096,
     timeout_seconds: float | None = 120.0,
+    allow_remote: Sequence[str] = (),
 ) -> EmbedResult:
     """Turn frames into vectors straight from video, once, and keep them in a store.
 
@@ -171,6 +172,8 @@ def embed(
         Memory limit of a child process in MiB; None is no limit.
     timeout_seconds : float or None
         Give a video up when it makes no progress for this long; None waits for ever.
+    allow_remote : sequence of str
+        Read remote files below these prefixes, for example ``s3://bucket/folder``; without it none is read.
 
     Raises
     ------
@@ -203,7 +206,9 @@ def embed(
     from evfr.video import resolve_inputs
 
     start = time.perf_counter()
-    sources: Sequence[VideoSource] = resolve_inputs([paths] if isinstance(paths, str | Path) else list(paths))
+    sources: Sequence[VideoSource] = resolve_inputs(
+        [paths] if isinstance(paths, str | Path) else list(paths), allow_remote=allow_remote
+    )
     sources, device = _take_shard(sources, shard, device)
     root = Path(out) if out is not None else default_store()
     _check_store(root)

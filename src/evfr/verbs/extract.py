@@ -58,6 +58,7 @@ def extract(
     jobs: int | None = None,
     memory_limit_mb: int | None = 4096,
     timeout_seconds: float | None = 120.0,
+    allow_remote: Sequence[str] = (),
 ) -> ExtractResult:
     """Write exactly the selected frames as full-size upright images, each verified against its recorded hash.
 
@@ -89,11 +90,15 @@ def extract(
         Memory limit of a child process in MiB; None is no limit.
     timeout_seconds : float or None
         Give a video up when it makes no progress for this long; None waits for ever.
+    allow_remote : sequence of str
+        Read remote files below these prefixes, for example ``s3://bucket/folder``; without it none is read.
 
     Raises
     ------
     SelectionFileError
         If the selection cannot be read.
+    InputError
+        If a video of it is remote and not allowed.
     ValueError
         If ``quality`` is out of range.
 
@@ -104,7 +109,7 @@ def extract(
     """
     from evfr._core.selection import Selection
     from evfr.verbs._measure import default_store, measure
-    from evfr.video import VideoSource
+    from evfr.video import VideoSource, source_path
 
     if not 1 <= quality <= 100:
         raise ValueError(f"quality must lie in 1..100, got {quality}")
@@ -113,7 +118,10 @@ def extract(
     wanted = [name for name in entries if len(chosen.for_video(name))]
     root = Path(store) if store is not None else default_store()
     measured = measure(
-        [VideoSource(name, Path(entries[name]["path"]), entries[name]["kind"]) for name in wanted],
+        [
+            VideoSource(name, source_path(entries[name]["path"], allow_remote), entries[name]["kind"])
+            for name in wanted
+        ],
         signals=(),
         profile="default",
         embedding=None,

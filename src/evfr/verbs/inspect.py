@@ -48,6 +48,7 @@ def inspect(
     jobs: int | None = None,
     memory_limit_mb: int | None = 4096,
     timeout_seconds: float | None = 120.0,
+    allow_remote: Sequence[str] = (),
 ) -> InspectResult:
     """Say what is really in video files: every frame is decoded, nothing a header claims is believed.
 
@@ -71,6 +72,8 @@ def inspect(
         Memory limit of a child process in MiB; None is no limit.
     timeout_seconds : float or None
         Give a video up when it makes no progress for this long; None waits for ever.
+    allow_remote : sequence of str
+        Read remote files below these prefixes, for example ``s3://bucket/folder``; without it none is read.
 
     Raises
     ------
@@ -86,7 +89,9 @@ def inspect(
     from evfr.verbs._run import run_videos
     from evfr.video import failed_info, resolve_inputs
 
-    sources = resolve_inputs([paths] if isinstance(paths, str | Path) else list(paths))
+    sources = resolve_inputs(
+        [paths] if isinstance(paths, str | Path) else list(paths), allow_remote=allow_remote
+    )
     outcomes = run_videos(
         _inspect_one,
         sources,

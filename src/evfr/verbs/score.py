@@ -133,6 +133,7 @@ def score(
     jobs: int | None = None,
     memory_limit_mb: int | None = 4096,
     timeout_seconds: float | None = 120.0,
+    allow_remote: Sequence[str] = (),
 ) -> ScoreResult:
     """Measure how redundant frames are: one decode pass for all signals, kept in a store (Yoon & Choi 2023, §3).
 
@@ -167,6 +168,8 @@ def score(
         Memory limit of a child process in MiB; None is no limit.
     timeout_seconds : float or None
         Give a video up when it makes no progress for this long; None waits for ever.
+    allow_remote : sequence of str
+        Read remote files below these prefixes, for example ``s3://bucket/folder``; without it none is read.
 
     Raises
     ------
@@ -186,7 +189,9 @@ def score(
     from evfr.video import resolve_inputs
 
     names = _signal_names(signals)
-    sources = resolve_inputs([paths] if isinstance(paths, str | Path) else list(paths))
+    sources = resolve_inputs(
+        [paths] if isinstance(paths, str | Path) else list(paths), allow_remote=allow_remote
+    )
     root = Path(out) if out is not None else default_store()
     measured = measure(
         sources,

@@ -66,6 +66,7 @@ def select(
     jobs: int | None = None,
     memory_limit_mb: int | None = 4096,
     timeout_seconds: float | None = 120.0,
+    allow_remote: Sequence[str] = (),
 ) -> Selection:
     """Choose the frames worth labelling: measure, divide the budget, sample, extract, and write down why.
 
@@ -182,6 +183,8 @@ def select(
         Memory limit of a child process in MiB; None is no limit.
     timeout_seconds : float or None
         Give a video up when it makes no progress for this long; None waits for ever.
+    allow_remote : sequence of str
+        Read remote files below these prefixes, for example ``s3://bucket/folder``; without it none is read.
 
     Raises
     ------
@@ -261,14 +264,14 @@ def select(
     )
     if from_ is not None:
         refuse_choices(inputs, request, strides, labels, dry_run)
-        return _repeat(Path(from_), run)
+        return _repeat(Path(from_), run, allow_remote)
     if not inputs:
         raise ValueError("give at least one video, folder, glob or list, or with --from (from_) a manifest")
     check_request(request, strides, labels)
-    from evfr.video import printable, resolve_inputs
+    from evfr.video import resolve_inputs, shown_input
 
-    sources = resolve_inputs(inputs)
-    shown = tuple(printable(str(path)) for path in inputs)
+    sources = resolve_inputs(inputs, allow_remote=allow_remote)
+    shown = tuple(shown_input(path) for path in inputs)
     if dry_run:
         return _dry_run(sources, shown, request, run)
     measured, embedded, pooled = _prepare(sources, request, run)
@@ -331,14 +334,14 @@ def _measure(sources: Sequence[VideoSource], request: Request, run: Run) -> list
     )
 
 
-def _repeat(path: Path, run: Run) -> Selection:
+def _repeat(path: Path, run: Run, allow_remote: Sequence[str]) -> Selection:
     from evfr.errors import SelectionFileError
     from evfr.verbs._check_select import check_request
     from evfr.verbs._finish import finish
     from evfr.verbs._manifest import request_from_manifest
     from evfr.verbs.extract import check_unchanged
 
-    request, sources, shown, hashes = request_from_manifest(path)
+    request, sources, shown, hashes = request_from_manifest(path, allow_remote)
     check_request(request, (), None)
     measured, embedded, pooled = _prepare(sources, request, run)
     for video in measured:

@@ -18,7 +18,7 @@ from evfr.video._inputs import VideoSource, resolve_inputs
 from evfr.video._inspect import failed_info, inspect_video
 from evfr.video._open import frames, open_video, scan
 from evfr.video._reader import VideoReader
-from evfr.video._remote import RemoteFile, remote_file, source_path
+from evfr.video._remote import RemoteFile, recorded_path, remote_file, shown_input, source_path
 from evfr.video._single import read_image
 from evfr.video._sparse import known_frames_table
 from evfr.video._write import FrameFileName, frame_file_name, parse_frame_file_name, write_frame
@@ -49,9 +49,11 @@ __all__ = [
     "plan_extraction",
     "printable",
     "read_image",
+    "recorded_path",
     "remote_file",
     "resolve_inputs",
     "scan",
+    "shown_input",
     "source_path",
     "write_frame",
 ]

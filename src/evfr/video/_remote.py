@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from evfr._core.remote import RemoteAccess, RemoteUrl, is_remote, parse_url, remote_access
 from evfr.errors import ProblemCode, StoreError, VideoError
-from evfr.video._container import fail
+from evfr.video._container import fail, printable
 from evfr.video._remote_cache import BLOCK_BYTES, CacheEntry, RemoteCache, remember
 from evfr.video._remote_transport import Dropped, Identity, Transport
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-__all__ = ["RemoteFile", "Traffic", "remote_file", "source_path"]
+__all__ = ["RemoteFile", "Traffic", "recorded_path", "remote_file", "shown_input", "source_path"]
 
 TRIES = 5
 BACKOFF_SECONDS = 0.5
@@ -368,3 +368,16 @@ def source_path(text: str, allow_remote: Sequence[str] = ()) -> Path | RemoteFil
         If an address is not allowed.
     """
     return remote_file(text, allow_remote=allow_remote) if is_remote(text) else Path(text)
+
+
+def recorded_path(path: str | Path) -> str:
+    """Return what a manifest calls the place of a video: an absolute path, or an address without its secrets."""
+    return str(path) if isinstance(path, RemoteFile) else str(Path(path).absolute())
+
+
+def shown_input(text: str | Path) -> str:
+    """Return what the user gave as an input, made printable, and without the secrets of an address."""
+    given = str(text)
+    return (
+        parse_url(given).shown if not isinstance(text, RemoteFile) and is_remote(given) else printable(given)
+    )

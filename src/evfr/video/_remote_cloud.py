@@ -29,7 +29,7 @@ def cloud_transport(url: RemoteUrl, access: RemoteAccess) -> Transport:
     MissingExtraError
         If the extra ``remote`` is not installed.
     """
-    return (S3Transport if url.scheme == "s3" else GcsTransport)(url, _filesystem(url.scheme, access))
+    return (S3Transport if url.scheme == "s3" else GcsTransport)(url, _filesystem(url, access))
 
 
 def list_objects(
@@ -56,7 +56,7 @@ def list_objects(
     VideoError
         If the bucket cannot be listed.
     """
-    filesystem = _filesystem(url.scheme, access)
+    filesystem = _filesystem(url, access)
     lister = _list_s3 if url.scheme == "s3" else _list_gcs
     token: str | None = None
     while True:
@@ -179,10 +179,10 @@ def _connected(scheme: str, is_private_allowed: bool) -> Any:
     return made
 
 
-def _filesystem(scheme: str, access: RemoteAccess) -> Any:
+def _filesystem(url: RemoteUrl, access: RemoteAccess) -> Any:
     """Return the file system, once the address of its server is known to be allowed."""
-    made = _connected(scheme, access.is_private_allowed)
-    if scheme == "s3":
+    made = _connected(url.scheme, access.is_private_allowed)
+    if url.scheme == "s3":
         made.connect()
         endpoint = made.s3.meta.endpoint_url
     else:
@@ -194,7 +194,7 @@ def _filesystem(scheme: str, access: RemoteAccess) -> Any:
     except socket.gaierror:
         pass  # said by the request itself, which may be tried again
     except InputError as error:
-        raise fail(ProblemCode.E_UNREADABLE, f"not connected: {error}", f"{scheme}://") from error
+        raise fail(ProblemCode.E_UNREADABLE, f"not connected: {error}", url.shown) from error
     return made
 
 
