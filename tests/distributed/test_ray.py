@@ -99,6 +99,12 @@ class TestOnACluster:
         assert pids
         wait_until(lambda: not any(is_alive(pid) for pid in pids), 10)
 
+    @pytest.mark.parametrize(("share", "seen"), [(1, {"0", "1"}), (2, {"0,1"})])
+    def test_workers_see_the_gpus_they_reserved(self, share: float, seen: set[str]) -> None:
+        """The GPUs are pretended, what Ray tells workers is not."""
+        outcomes = map_videos(jobs.visible_gpus, [1, 2, 3, 4], executor="ray", gpus_per_worker=share)
+        assert {outcome.value for outcome in outcomes} == seen
+
     def test_gpus_that_no_machine_has(self) -> None:
         with pytest.raises(
             WorkerError,

@@ -27,6 +27,11 @@ def double(item: int, heartbeat: Any) -> int:
     return 2 * item
 
 
+def visible_gpus(item: int, heartbeat: Any) -> str | None:
+    time.sleep(0.5)
+    return os.environ.get("CUDA_VISIBLE_DEVICES")
+
+
 HOARD: list[np.ndarray] = []
 
 
