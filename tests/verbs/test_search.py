@@ -236,6 +236,11 @@ class TestWriting:
             np.testing.assert_array_equal(read_image(out / "frames" / str(hit.file)), truth.image)
         assert {path.name for path in (out / "frames").iterdir()} == {hit.file for hit in result.hits}
 
+    def test_no_hits(self, searched: Path, clips: Path, tmp_path: Path) -> None:
+        result = search(searched, "one.mp4:30", k=0, out=tmp_path / "hits", videos=[clips], executor="serial")
+        assert (result.hits, result.problems) == ((), ())
+        assert pq.read_table(tmp_path / "hits" / "hits.parquet").num_rows == 0
+
     def test_a_video_that_is_not_there(self, searched: Path, clips: Path, tmp_path: Path) -> None:
         result = search(
             searched,

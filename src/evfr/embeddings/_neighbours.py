@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -121,7 +122,7 @@ def build_index(
     device : {"cpu", "gpu"}
         ``"gpu"`` needs a faiss built for it; not for ``"hnsw"``.
     seed : int
-        Draws the sample that lists are trained on.
+        Draws the sample that lists are trained on, and the order in which a graph takes rows up.
     lists : int, optional
         IVF: number of lists; by default about the root of N, at least `TRAIN_PER_LIST` rows each.
     probes : int, optional
@@ -177,7 +178,8 @@ def build_index(
                 facts = _train_ivf(faiss, source, metric, longest, total - bad, lists, probes, seed)
             else:
                 facts = {"faiss_index": _empty_hnsw(faiss, dimension + (metric == "inner_product"), links)}
-            _add(facts["faiss_index"], source, metric, longest, block_rows(dimension))
+            order = np.random.default_rng(seed).permutation(total) if kind == "hnsw" else None
+            _add(facts["faiss_index"], source, metric, longest, order)
         if device == "gpu":
             facts["faiss_index"] = faiss.index_cpu_to_gpu(
                 faiss.StandardGpuResources(), 0, facts["faiss_index"]
@@ -310,10 +312,23 @@ def _empty_hnsw(faiss: Any, dimension: int, links: int) -> Any:
     return faiss.IndexIDMap(graph)
 
 
-def _add(index: Any, source: VectorSource, metric: str, longest: float, size: int) -> None:
+def _add(
+    index: Any, source: VectorSource, metric: str, longest: float, order: NDArray[np.int64] | None
+) -> None:
+    """Add all usable rows, as they stand or in another order."""
+    size = block_rows(source.dimension)
     start = 0
-    for block in source.blocks(size):
-        rows = np.flatnonzero(usable_for(block, metric))
-        if len(rows):
-            index.add_with_ids(lifted_rows(block[rows], metric, longest, is_query=False), rows + start)
+    for number, block in enumerate(source.blocks(size) if order is None else _in_order(source, order, size)):
+        places = (
+            np.arange(start, start + len(block)) if order is None else order[number * size :][: len(block)]
+        )
+        usable = usable_for(block, metric)
+        if usable.any():
+            index.add_with_ids(lifted_rows(block[usable], metric, longest, is_query=False), places[usable])
         start += len(block)
+
+
+def _in_order(source: VectorSource, order: NDArray[np.int64], size: int) -> Iterator[NDArray[np.float32]]:
+    # In the order of the rows each video would be an island that later ones find no way to.
+    for start in range(0, len(order), size):
+        yield source.rows(order[start : start + size])

@@ -181,7 +181,7 @@ def search(
     probes : int or None
         With index ``ivf``: how many lists to look through; None is a sixteenth of them, at least 8.
     seed : int
-        Draws the sample that the lists of ``ivf`` are trained on.
+        Draws the sample that the lists of ``ivf`` are trained on, and the order in which ``hnsw`` takes frames up.
     device : str
         Where the model runs that embeds a query: ``cpu``, ``cuda`` or ``cuda:N``; ``auto`` takes CUDA where it is.
     index_device : {"cpu", "gpu"}
