@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from evfr.errors import ConstraintError
-from evfr.sampling import kmeans
+from evfr.sampling import kmeans, kmedoids, segment_medoid
 from evfr.sampling._cluster_rows import cluster_rows
 
 
@@ -145,6 +145,25 @@ def test_sizes_rank_and_reasons():
     assert kmeans(np.zeros((0, 4)), 0).indices.tolist() == []
     assert kmeans(rows, 0).indices.tolist() == []
     assert kmeans(rows[:1], 1).indices.tolist() == [0]
+
+
+def test_a_source_of_rows_is_read_as_a_whole():
+    table = blobs(90, 4)
+
+    class Source:
+        dimension = table.shape[1]
+
+        def __len__(self):
+            return len(table)
+
+        def rows(self, indices):
+            return table[indices]
+
+        def blocks(self, size):
+            return (table[i : i + size] for i in range(0, len(table), size))
+
+    for sampler in (kmeans, kmedoids, segment_medoid):
+        assert sampler(Source(), 6).indices.tolist() == sampler(table, 6).indices.tolist()
 
 
 def test_wrong_arguments():

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from evfr._core.distances import check_metric, usable_rows
+from evfr._core.distances import RowSource, check_metric, usable_rows
 from evfr.errors import ConstraintError
 from evfr.sampling._facility_rows import _groups, unit_rows
 from evfr.sampling._sample import Sample, check_budget
@@ -50,7 +50,7 @@ class ClusterRows(NamedTuple):
 
 
 def cluster_rows(
-    embeddings: ArrayLike,
+    embeddings: ArrayLike | RowSource,
     n: int,
     *,
     metric: Any,
@@ -62,7 +62,7 @@ def cluster_rows(
 
     Parameters
     ----------
-    embeddings : (N, D) array_like
+    embeddings : (N, D) array_like, or RowSource
         One row per frame.
     n : int
         Rows to pick.
@@ -115,7 +115,7 @@ def cluster_rows(
 
 
 def checked_rows(
-    embeddings: ArrayLike,
+    embeddings: ArrayLike | RowSource,
     n: int,
     *,
     metric: Any,
@@ -139,7 +139,7 @@ def checked_rows(
         Rows with NaN or infinity, and zero rows under cosine.
     """
     check_metric(metric, p)
-    array = np.asarray(embeddings)
+    array = _as_array(embeddings)
     if array.ndim != 2:
         raise ValueError(f"embeddings must be (N, D), got shape {array.shape}; pass one row per frame")
     if array.dtype.kind != "f":
@@ -165,6 +165,13 @@ def checked_rows(
             f"{len(given)} selected before, {int((is_finite & ~mask).sum())} ruled out); lower n"
         )
     return array, n, given, rows, int((~is_finite).sum())
+
+
+def _as_array(embeddings: ArrayLike | RowSource) -> NDArray[Any]:
+    """Read a source of rows as a whole: clusters need all rows in memory."""
+    if isinstance(embeddings, RowSource):
+        return embeddings.rows(np.arange(len(embeddings), dtype=np.int64))
+    return np.asarray(embeddings)
 
 
 def narrowed(rows: NDArray[Any], metric: Any) -> tuple[NDArray[np.float32], float]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
+    from evfr._core.distances import RowSource
     from evfr.sampling._cluster_rows import ClusterRows
     from evfr.sampling._sample import Sample
 
@@ -25,7 +26,7 @@ SEED_ROWS = 1_024
 
 
 def kmeans(
-    embeddings: ArrayLike,
+    embeddings: ArrayLike | RowSource,
     n: int,
     *,
     seed: int = 0,
@@ -39,7 +40,7 @@ def kmeans(
     Parameters
     ----------
     embeddings : (N, D) array_like
-        One row per frame, float16, float32 or float64.
+        One row per frame, float16, float32 or float64; a `RowSource` is read as a whole.
     n : int
         Rows to pick, 0 <= n <= N; ``initial`` is not counted.
     seed : int

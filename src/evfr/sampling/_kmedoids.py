@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
+    from evfr._core.distances import RowSource
     from evfr.sampling._sample import Sample
 
 __all__ = ["kmedoids"]
@@ -27,7 +28,7 @@ PASSES = 100
 
 
 def kmedoids(
-    embeddings: ArrayLike,
+    embeddings: ArrayLike | RowSource,
     n: int,
     *,
     seed: int = 0,
@@ -42,7 +43,7 @@ def kmedoids(
     Parameters
     ----------
     embeddings : (N, D) array_like
-        One row per frame, float16, float32 or float64.
+        One row per frame, float16, float32 or float64; a `RowSource` is read as a whole.
     n : int
         Rows to pick, 0 <= n <= N; ``initial`` is not counted.
     seed : int

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
+    from evfr._core.distances import RowSource
+
 __all__ = ["segment_medoid"]
 
 LARGEST_TABLE = 8_192**2
@@ -24,7 +26,7 @@ TIE = 1e-7
 
 
 def segment_medoid(
-    embeddings: ArrayLike,
+    embeddings: ArrayLike | RowSource,
     n: int,
     *,
     seed: int = 0,
@@ -43,7 +45,7 @@ def segment_medoid(
     Parameters
     ----------
     embeddings : (N, D) array_like
-        One row per frame in the order of time, float16, float32 or float64.
+        One row per frame in the order of time, float16, float32 or float64; a `RowSource` is read as a whole.
     n : int
         Rows to pick, 0 <= n <= N; ``initial`` is not counted.
     seed : int
