@@ -109,6 +109,16 @@ def test_light_embedders_take_their_own_options():
         preprocess_of("hsv")
 
 
+def test_options_as_words_of_a_command_line(onnx):
+    assert make_embedder("hsv", options={"bins": "8,2,2"}).parameters["bins"] == [8, 2, 2]
+    words = make_embedder(
+        onnx, options={"mean": "128,127.5,0", "size": "224, 224", "output": "probs"}
+    ).parameters
+    assert (words["mean"], words["size"], words["output"]) == ([128.0, 127.5, 0.0], [224, 224], "probs")
+    with pytest.raises(ValueError, match="could not convert string to float: '1,x,3'"):
+        make_embedder(onnx, options={"mean": "1,x,3"})
+
+
 def test_names_that_are_none(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "models").mkdir()

@@ -226,7 +226,12 @@ _NOT_OPTIONS = ("self", "path", "device", "batch_size")
 
 
 def _as_tuple(value: Any) -> Any:
-    """JSON has lists only."""
+    """JSON has lists only, and a command line only words: ``"0.5,0.4,0.3"``."""
+    if isinstance(value, str) and "," in value:
+        try:
+            return tuple(int(part) if part.strip().isdecimal() else float(part) for part in value.split(","))
+        except ValueError:
+            return value
     return tuple(value) if isinstance(value, list) else value
 
 
