@@ -75,7 +75,7 @@ def test_entry_holds_what_readers_of_the_store_need(clips: Path, tmp_path: Path)
 
 def test_the_same_pass_measures_what_a_selection_needs(clips: Path, tmp_path: Path) -> None:
     for number, path in enumerate((clips / "one.mp4", clips / "two.mkv")):
-        embedded(path, tmp_path, model=("dct", FakeModel())[number])
+        embedded(path, tmp_path, model=("dct", FakeModel())[number], executor="serial")
     evfr.score(
         [clips / "one.mp4", clips / "two.mkv"], signals=["difference"], out=tmp_path / "b", executor="serial"
     )
@@ -136,7 +136,10 @@ def test_model_runs_here_on_full_batches_over_video_borders(clips: Path, tmp_pat
     assert len(fresh.threads) == 1 and threading.get_ident() not in fresh.threads
 
 
-@pytest.mark.parametrize("executor", ["serial", "processes"])
+PROCESSES_TOO = ["serial", pytest.param("processes", marks=pytest.mark.slow)]
+
+
+@pytest.mark.parametrize("executor", PROCESSES_TOO)
 @pytest.mark.parametrize("batch_size", [1, 7, 64])
 def test_vectors_do_not_depend_on_batches_or_executor(
     clips: Path, tmp_path: Path, executor: str, batch_size: int
@@ -161,6 +164,7 @@ def test_a_callable_executor_is_served(clips: Path, tmp_path: Path) -> None:
     assert seen == [2] and [video.status for video in videos] == ["ok", "ok"]
 
 
+@pytest.mark.slow
 def test_light_embedders_give_the_same_bytes_on_any_number_of_workers(clips: Path, tmp_path: Path) -> None:
     for name, options in (("a", {"executor": "serial"}), ("b", {"jobs": 1}), ("c", {"jobs": 2})):
         evfr.embed(clips, model="dct", out=tmp_path / name, **options)  # type: ignore[arg-type]
@@ -177,18 +181,18 @@ def test_nothing_is_computed_twice_and_damage_is_mended(clips: Path, tmp_path: P
         shutil.copy(path, tmp_path)
     copies = [tmp_path / path.name for path in paths]
     first = FakeModel()
-    before = embedded(copies, tmp_path / "s", model=first)
+    before = embedded(copies, tmp_path / "s", model=first, executor="serial")
     again = FakeModel()
-    videos = embedded(copies, tmp_path / "s", model=again)
+    videos = embedded(copies, tmp_path / "s", model=again, executor="serial")
     assert [video.is_cached for video in videos] == [True, True] and again.batches == []
     assert before[1].key is not None
     file = Store(tmp_path / "s").path(before[1].key)
     file.write_bytes(file.read_bytes()[:-40])
-    mended = embedded(copies, tmp_path / "s", model=again)
+    mended = embedded(copies, tmp_path / "s", model=again, executor="serial")
     assert [video.is_cached for video in mended] == [True, False] and sum(again.batches) == 36
     assert np.array_equal(mended[1].vectors, before[1].vectors)
     other = FakeModel(preprocess=FakePreprocess(6))
-    assert not embedded(copies, tmp_path / "s", model=other)[0].is_cached, (
+    assert not embedded(copies, tmp_path / "s", model=other, executor="serial")[0].is_cached, (
         "another preprocessing, another key"
     )
 
@@ -197,13 +201,14 @@ def test_unreadable_video_among_good_ones(
     clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for model in ("hsv", FakeModel()):
-        result = evfr.embed([clips, clips / "gone.mp4"], model=model, out=tmp_path, jobs=2)
+        executor: Any = "serial" if model == "hsv" else "processes"
+        result = evfr.embed([clips, clips / "gone.mp4"], model=model, out=tmp_path, jobs=2, executor=executor)
         assert [video.status for video in result.videos] == ["failed", "ok", "ok", "failed"]
         assert {str(problem.code) for problem in result.problems} == {"E_CONTAINER", "E_NOT_FOUND"}
         assert result.failed_count == 2 and result.vector_count == 96
         assert json.dumps(result.to_dict())
     with pytest.raises(SystemExit) as exit_:
-        cli.main(["embed", str(clips), "--model", "hsv", "--out", str(tmp_path)])
+        cli.main(["embed", str(clips), "--model", "hsv", "--out", str(tmp_path), "--executor", "serial"])
     assert exit_.value.code == 3
     text = capsys.readouterr()
     assert "96 vectors of 256 numbers by hsv" in text.out and "from the store" in text.out
@@ -214,10 +219,10 @@ def test_unreadable_video_among_good_ones(
     ("what", "code"),
     [
         ("kill", "E_CRASH"),
-        ("hang", "E_TIMEOUT"),
-        ("bug", "E_CRASH"),
-        ("kill_once", None),
         ("hang_once", None),
+        pytest.param("hang", "E_TIMEOUT", marks=pytest.mark.slow),
+        pytest.param("bug", "E_CRASH", marks=pytest.mark.slow),
+        pytest.param("kill_once", None, marks=pytest.mark.slow),
     ],
 )
 def test_decoder_that_dies_or_hangs_costs_only_its_video(
@@ -225,7 +230,10 @@ def test_decoder_that_dies_or_hangs_costs_only_its_video(
 ) -> None:
     model = FakeModel(preprocess=BadPreprocess(what=what, marks=str(tmp_path), after=20))
     one, two = embedded(
-        [clips / "one.mp4", clips / "two.mkv"], tmp_path / "s", model=model, timeout_seconds=1.0
+        [clips / "one.mp4", clips / "two.mkv"],
+        tmp_path / "s",
+        model=model,
+        timeout_seconds=8.0 if what.startswith("hang") else 120.0,
     )
     assert np.allclose(one.vectors, by_hand(clips / "one.mp4", FakeModel()), rtol=2e-3, atol=1e-5)
     if code is None:
@@ -236,12 +244,13 @@ def test_decoder_that_dies_or_hangs_costs_only_its_video(
         assert two.problems[0].source == "two.mkv"
 
 
+@pytest.mark.slow
 def test_slow_model_is_no_hang_of_the_decoder(
     clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("evfr.verbs._embed_ahead.QUEUE_BYTES", 1)
-    model = FakeModel(preprocess=FakePreprocess(160), seconds_per_batch=0.7)
-    (video,) = embedded(clips / "one.mp4", tmp_path, model=model, timeout_seconds=1.2, jobs=1)
+    model = FakeModel(preprocess=FakePreprocess(160), seconds_per_batch=2.0)
+    (video,) = embedded(clips / "one.mp4", tmp_path, model=model, timeout_seconds=4.0, jobs=1)
     assert video.status == "ok" and len(model.batches) == 4
 
 
@@ -253,7 +262,7 @@ def test_broken_model_ends_the_run_with_its_own_error(clips: Path, tmp_path: Pat
     assert [video.status for video in videos] == ["ok", "ok"]
 
 
-@pytest.mark.parametrize("executor", ["serial", "processes"])
+@pytest.mark.parametrize("executor", PROCESSES_TOO)
 def test_vectors_that_do_not_fit_or_mean_nothing_are_said(clips: Path, tmp_path: Path, executor: str) -> None:
     (video,) = embedded(clips / "one.mp4", tmp_path, model=FakeModel(scale=1e9), executor=executor)
     assert video.status == "failed" and "65504" in video.problems[0].message
@@ -294,7 +303,7 @@ def test_bad_places_and_models(clips: Path, tmp_path: Path) -> None:
         evfr.embed([], model="hsv", out=tmp_path / "s")
     assert not (tmp_path / "s").exists()
     (tmp_path / "empty").mkdir()
-    result = evfr.embed(tmp_path / "empty", model="hsv", out=tmp_path / "s")
+    result = evfr.embed(tmp_path / "empty", model="hsv", out=tmp_path / "s", executor="serial")
     assert [str(problem.code) for problem in result.problems] == ["E_EMPTY"] and result.dimension == 0
 
 
@@ -318,7 +327,7 @@ def test_shards_divide_the_work(clips: Path, tmp_path: Path, monkeypatch: pytest
     mine = evfr.embed(clips, model="hsv", out=tmp_path, shard="env", executor="serial")
     assert {video.video_id for video in mine.videos} == names[1]
     assert all(video.is_cached for video in mine.videos if video.status == "ok")
-    assert len(evfr.embed(clips, model="hsv", out=tmp_path).videos) == 3, (
+    assert len(evfr.embed(clips, model="hsv", out=tmp_path, executor="serial").videos) == 3, (
         "the environment is read only when asked"
     )
     many = [evfr.embed(clips / "one.mp4", model="hsv", out=tmp_path, shard=f"{k}/3").videos for k in range(3)]
@@ -331,11 +340,11 @@ def test_damaged_frames_have_rows_and_undecoded_ones_none(data_dir: Path, tmp_pa
         list(reader)
         table = reader.table()
     for model in ("hsv", FakeModel()):
-        (video,) = embedded(path, tmp_path, model=model)
+        (video,) = embedded(path, tmp_path, model=model, executor="serial")
         assert video.status == "partial" and "W_CORRUPT" in {str(problem.code) for problem in video.problems}
         assert video.frame_index.tolist() == np.flatnonzero(table.is_decoded).tolist()
         assert table.is_suspect[video.frame_index].any()
-    (video,) = embedded(path, tmp_path, model="hsv", damaged="fail")
+    (video,) = embedded(path, tmp_path, model="hsv", damaged="fail", executor="serial")
     assert [str(problem.code) for problem in video.problems] == ["E_DAMAGED"]
 
 
@@ -347,16 +356,16 @@ def test_folders_and_zips_of_images(tmp_path: Path) -> None:
     (folder / "2.png").write_bytes(b"no picture")
     shutil.make_archive(str(tmp_path / "packed"), "zip", folder)
     for model in ("thumbnail", FakeModel()):
-        videos = embedded([folder, tmp_path / "packed.zip"], tmp_path / "s", model=model)
+        videos = embedded([folder, tmp_path / "packed.zip"], tmp_path / "s", model=model, executor="serial")
         assert [video.frame_index.tolist() for video in videos] == [[0, 1, 3, 4]] * 2
         assert np.array_equal(videos[0].vectors, videos[1].vectors)
-        cached = embedded([folder, tmp_path / "packed.zip"], tmp_path / "s", model=model)
+        cached = embedded([folder, tmp_path / "packed.zip"], tmp_path / "s", model=model, executor="serial")
         assert [video.is_cached for video in cached] == [True, True]
-    (video,) = embedded(folder, tmp_path / "s", model=FakeModel(), every=2)
+    (video,) = embedded(folder, tmp_path / "s", model=FakeModel(), every=2, executor="serial")
     assert video.frame_index.tolist() == [0, 4]
 
 
-@pytest.mark.parametrize("executor", ["serial", "processes"])
+@pytest.mark.parametrize("executor", PROCESSES_TOO)
 def test_no_frame_wanted_gives_no_rows(tmp_path: Path, executor: str) -> None:
     folder = tmp_path / "pictures"
     folder.mkdir()
@@ -394,11 +403,11 @@ def test_progress_tells_rate_and_time_left(clips: Path, tmp_path: Path) -> None:
         def finish(self) -> None:
             told.append("end")
 
-    for model in ("hsv", FakeModel()):
+    for model, executor in (("hsv", "serial"), (FakeModel(), "processes")):
         told.clear()
         listener = Listener()
         with use_progress(listener):
-            embedded([clips / "one.mp4", clips / "two.mkv"], tmp_path, model=model)
+            embedded([clips / "one.mp4", clips / "two.mkv"], tmp_path, model=model, executor=executor)
         assert told[0] == "embedding 2" and told.count("end") >= 1
         assert listener.total == pytest.approx(2.0)
         assert any("frames/s" in text and "left" in text for text in told)
