@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from evfr.sampling._farthest_plain import squared_distance
+from evfr.sampling._farthest_plain import between, squared_distance
 
 __all__ = [
     "ARENA",
@@ -41,16 +41,6 @@ LANES = 16
 
 N_PICKS, SWEEPS, CURSOR, N_WANTED, ARENA_USED, N_TAKEN, LIST_ROOM = range(7)
 THRESHOLD, SLACK, GAMMA, ROW_SLACK, ROW_GAMMA, ZERO = range(6)
-
-
-@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
-def _between(a, i, b, j):  # type: ignore[no-untyped-def]
-    # Flat loops over whole arrays: slices, or a way out half-way, keep them from being vectorised.
-    total = np.float32(0.0)
-    for k in range(a.shape[1]):
-        difference = a[i, k] - b[j, k]
-        total += difference * difference
-    return total
 
 
 @njit(cache=True, nogil=True)
@@ -117,7 +107,7 @@ def _extend_list(g, groups, points, picks, arena, state, limits):  # type: ignor
         return True
     reach = (np.sqrt(top[g]) + radius[g] + limits[SLACK]) ** 2 * limits[GAMMA]
     for p in range(seen[g], n_picks):
-        if _between(centre, g, picks[0], p) < reach:
+        if between(centre, g, picks[0], p) < reach:
             if count[g] == room[g]:
                 if room[g] >= state[LIST_ROOM]:
                     applied = points[2]
@@ -187,7 +177,7 @@ def _refresh_group(g, groups, points, picks, arena, rows, scratch, wanted, state
             is_missing = False
             while i < n_chosen:
                 p = chosen[i]
-                if _between(sketch, j, near, p) < need:
+                if between(sketch, j, near, p) < need:
                     if place < 0:
                         is_missing = True
                         break
@@ -196,11 +186,11 @@ def _refresh_group(g, groups, points, picks, arena, rows, scratch, wanted, state
                         if not is_scaled:
                             _scale(rows, place, length[j], own32, own64)
                             is_scaled = True
-                        if _between(own32, 0, row32, p) < need_row:
+                        if between(own32, 0, row32, p) < need_row:
                             exact = squared_distance(own64, row64[p], terms, plan)
                             if exact <= zero:
                                 exact = 0.0
-                    elif _between(rows, place, row32, p) < need_row:
+                    elif between(rows, place, row32, p) < need_row:
                         exact = squared_distance(rows[place], row32[p], terms, plan)
                     if exact < best:
                         best = exact

@@ -22,7 +22,15 @@ from evfr.sampling._farthest_kernels import (
     take,
     take_on,
 )
-from evfr.sampling._farthest_plain import COSINE_ZERO, Greedy, Order, plain_order, sum_plan, unit_rows
+from evfr.sampling._farthest_plain import (
+    COSINE_ZERO,
+    Greedy,
+    Order,
+    bound_margin,
+    plain_order,
+    sum_plan,
+    unit_rows,
+)
 from evfr.sampling._farthest_sketch import GROUP, Sketches, ball_groups, group_points, sketch_rows
 
 if TYPE_CHECKING:
@@ -138,9 +146,9 @@ class _Engine:
             [
                 np.inf,
                 sketches.slack,
-                1.0 + 1.1 * (WIDTH + 8) * ROUNDING,
+                1.0 + bound_margin(WIDTH),
                 6.0 * ROUNDING if self.is_unit else 0.0,
-                1.0 + 1.1 * (width + 8) * ROUNDING,
+                1.0 + bound_margin(width),
                 zero,
             ]
         )

@@ -24,6 +24,8 @@ __all__ = [
     "COSINE_ZERO",
     "Greedy",
     "Order",
+    "between",
+    "bound_margin",
     "pairwise_sum",
     "plain_order",
     "squared_distance",
@@ -109,6 +111,23 @@ def sum_plan(n: int) -> NDArray[np.int64]:
     return np.concatenate([sum_plan(half), right])
 
 
+@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+def between(a, i, b, j):  # type: ignore[no-untyped-def]
+    """Return the squared distance of two rows in their own precision, summed in any order: for bounds only."""
+    # Flat loops over whole arrays: slices, or a way out half-way, keep them from being vectorised.
+    total = np.float32(0.0)
+    for k in range(a.shape[1]):
+        difference = a[i, k] - b[j, k]
+        total += difference * difference
+    return total
+
+
+@njit(cache=True, nogil=True)
+def bound_margin(width):  # type: ignore[no-untyped-def]
+    """Return by how much, relatively, a float32 sum of so many squares may exceed the true one, at most."""
+    return 1.1 * (width + 8) * 2.0**-24
+
+
 @njit(cache=True, nogil=True)
 def squared_distance(a, b, terms, plan):  # type: ignore[no-untyped-def]
     """Return the squared Euclidean distance of two rows in float64; ``terms`` (D + 64,) is scratch."""
@@ -121,8 +140,14 @@ def squared_distance(a, b, terms, plan):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def _relax_euclidean(rows, row, nearest, plan, zero):  # type: ignore[no-untyped-def]
     terms = np.empty(rows.shape[1] + 64)
+    margin = 1.0 + bound_margin(rows.shape[1])
+    one = row.reshape(1, -1)
     for i in range(len(rows)):
         if nearest[i] > 0.0:
+            if nearest[i] < np.inf:
+                bound = between(rows, i, one, 0)
+                if bound >= nearest[i] * margin + 1e-37 and bound < np.inf:
+                    continue
             key = squared_distance(rows[i], row, terms, plan)
             if key <= zero:
                 key = 0.0
