@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
     from _typeshed import ReadableBuffer
 
-__all__ = ["TEMPORARY_GLOB", "atomic_file", "atomic_write_bytes", "make_folder"]
+__all__ = ["TEMPORARY_GLOB", "atomic_file", "atomic_write_bytes", "make_folder", "refuse_remote"]
+
+_REMOTE = ("s3:", "gs:", "https:", "http:")
 
 TEMPORARY_GLOB = ".evfr-*.tmp"
 """Names of files in the making; one that stays behind was left by a process that died."""
@@ -101,9 +103,10 @@ def make_folder(path: Path) -> None:
     Raises
     ------
     StoreError
-        If it cannot be made, or a file stands in its place.
+        If it cannot be made, a file stands in its place, or it is an address and not a folder.
     """
     path = Path(path)
+    refuse_remote(path)
     if path.is_dir():
         return
     if path.parent != path:
@@ -116,6 +119,21 @@ def make_folder(path: Path) -> None:
         _fsync_folder(path.parent)
     except OSError as error:
         raise _store_error("make the folder", path, error) from error
+
+
+def refuse_remote(path: Path) -> None:
+    """Refuse ``s3://bucket/folder`` where results are written, instead of making a local folder named ``s3:``.
+
+    Raises
+    ------
+    StoreError
+        If the path is an address.
+    """
+    if path.parts and path.parts[0] in _REMOTE:
+        raise StoreError(
+            f"results are written to local folders only, got {str(path)!r}; write to a local folder and copy it, "
+            "for example with `aws s3 sync` (files of a store never change once they are there)"
+        )
 
 
 class _Sink(io.RawIOBase):

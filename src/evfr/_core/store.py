@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evfr._core.atomic import TEMPORARY_GLOB
+from evfr._core.atomic import TEMPORARY_GLOB, refuse_remote
 from evfr._core.content_cache import cached_hash
 from evfr._core.store_format import (
     STAGE_NAME,
@@ -87,6 +87,7 @@ class Store:
 
     def __init__(self, root: Path | str) -> None:
         self.root = Path(root)
+        refuse_remote(self.root)
         if self.root.exists() and not self.root.is_dir():
             raise StoreError(f"the store {str(self.root)!r} is a file; give the path of a folder")
 
