@@ -15,6 +15,7 @@ of your own serves wherever an embedder is asked for. To add one without learnin
 from evfr.embeddings._classic import DctEmbedder, HogEmbedder, HsvEmbedder, ThumbnailEmbedder
 from evfr.embeddings._make import EMBEDDERS, make_embedder, preprocess_of
 from evfr.embeddings._onnx import OnnxEmbedder
+from evfr.embeddings._phash import perceptual_hash
 from evfr.embeddings._preprocess import Preprocess
 from evfr.embeddings._protocol import ModelEmbedder
 from evfr.embeddings._torch import TextEmbedder, TorchEmbedder
@@ -31,5 +32,6 @@ __all__ = [
     "ThumbnailEmbedder",
     "TorchEmbedder",
     "make_embedder",
+    "perceptual_hash",
     "preprocess_of",
 ]
