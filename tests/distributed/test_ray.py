@@ -272,6 +272,9 @@ def test_a_script_with_a_cluster_of_its_own(tmp_path: Path) -> None:
             os.write(2, b"noise")
             return Found(os.getpid(), os.getppid())
         if __name__ == "__main__":
+            for name in [name for name in os.environ if name.startswith("RAY_") or name == "PYTHONBREAKPOINT"]:
+                del os.environ[name]
+            os.environ["RAY_CLIENT_MODE"] = "0"  # set by importing Ray
             before = (signal.getsignal(signal.SIGTERM), sys.excepthook, dict(os.environ))
             outcomes = map_videos(find, [1, 2], executor="ray", jobs=1)
             assert (signal.getsignal(signal.SIGTERM), sys.excepthook, dict(os.environ)) == before

@@ -156,9 +156,8 @@ def _launch(
                     waiting.append(replace(task, attempts=task.attempts + 1))
                 else:
                     yield report.outcome
-        if idle:
-            farewells = [slot.stop.remote() for slot in idle]
-            ray.wait(farewells, num_returns=len(farewells), timeout=FAREWELL_SECONDS + 1)
+        farewells = [slot.stop.remote() for slot in idle]
+        ray.wait(farewells, num_returns=len(farewells), timeout=FAREWELL_SECONDS + 1)
     finally:
         for slot in slots:
             with contextlib.suppress(ray.exceptions.RayError):
@@ -237,7 +236,7 @@ def _cluster(ray: Any, options: ExecutionOptions) -> Iterator[int]:
     if len(folder) > _LONGEST_SOCKET_FOLDER:
         folder = "/tmp"  # Ray's sockets lie below, and their names may have 107 bytes
     with contextlib.ExitStack() as stack:
-        stack.callback(_restore_environment, {k: v for k, v in os.environ.items() if k.startswith("RAY_")})
+        stack.callback(_restore_environment, dict(os.environ))
         settings: dict[str, Any] = {"address": address}
         if not address:
             os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -296,6 +295,9 @@ def _room(ray: Any, options: ExecutionOptions) -> int:
 
 
 def _restore_environment(before: dict[str, str]) -> None:
-    for name in [name for name in os.environ if name.startswith("RAY_") and name not in before]:
-        del os.environ[name]
-    os.environ.update(before)
+    """Take back what Ray set: what it is told by environment is for this run only."""
+    for name in [*os.environ]:
+        if name.startswith("RAY_") or name == "PYTHONBREAKPOINT":
+            del os.environ[name]
+            if name in before:
+                os.environ[name] = before[name]
