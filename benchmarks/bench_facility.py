@@ -93,15 +93,21 @@ def main() -> None:
                 claims[f"{name}: >= .995 of the objective"] = share >= 0.995
             if name == "evfr exact":
                 claims[f"exact equals apricot to 1e-3, n = {n}"] = abs(share - 1) <= 1e-3
-    rows, n = walk(10_000), 500
+    rows = walk(10_000)
     rng = np.random.default_rng(0)
-    print(f"\nwhat each wants, N = 10000, n = {n}: share of frames represented, covering radius")
-    for name, chosen in (
-        ("facility", facility(rows, n).indices),
-        ("farthest", farthest(rows, n).indices),
-        ("random", rng.choice(len(rows), n, replace=False)),
-    ):
-        print(f"{name:>14}: {facility_objective(rows, chosen) / len(rows):.4f}  {radius(rows, chosen):.4f}")
+    odd = rows.copy()
+    odd[rng.choice(len(rows), len(rows) // 50, replace=False)] = rng.normal(size=(len(rows) // 50, WIDTH))
+    odd /= np.linalg.norm(odd, axis=1, keepdims=True)
+    print("\nwhat each wants, N = 10000: share of frames represented, covering radius")
+    for title, points in (("walk", rows), ("walk, 2 % noise frames", odd)):
+        for n in (50, 500):
+            for name, chosen in (
+                ("facility", facility(points, n).indices),
+                ("farthest", farthest(points, n).indices),
+                ("random", np.random.default_rng(0).choice(len(points), n, replace=False)),
+            ):
+                share = facility_objective(points, chosen) / len(points)
+                print(f"{title:>24} n = {n:<4} {name}: {share:.4f}  {radius(points, chosen):.4f}")
     done = subprocess.run(
         [sys.executable, __file__, "100000", "1000"], check=True, capture_output=True, text=True
     )
