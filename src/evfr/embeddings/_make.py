@@ -129,7 +129,11 @@ def preprocess_of(
 
     Parameters
     ----------
-    name_or_path, weights, options
+    name_or_path : str or Path
+        As in `make_embedder`.
+    weights : str or Path, optional
+        As in `make_embedder`.
+    options : mapping, optional
         As in `make_embedder`.
 
     Returns

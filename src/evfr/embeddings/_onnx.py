@@ -134,6 +134,15 @@ class OnnxEmbedder:
     def embed_prepared(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Embed prepared pictures: (B, h, w, 3) uint8 to (B, D) float32.
 
+        Parameters
+        ----------
+        batch : (B, h, w, 3) uint8
+            From `preprocess`, all of one size.
+
+        Returns
+        -------
+        (B, D) float32
+
         Raises
         ------
         TypeError, ValueError

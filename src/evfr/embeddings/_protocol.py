@@ -41,10 +41,14 @@ class ModelEmbedder(Protocol):
     device: str
 
     @property
-    def dimension(self) -> int: ...
+    def dimension(self) -> int:
+        """D, the length of a vector."""
+        ...
 
     @property
-    def parameters(self) -> dict[str, Any]: ...
+    def parameters(self) -> dict[str, Any]:
+        """What the vectors depend on besides the frames."""
+        ...
 
     def __call__(self, frames: NDArray[np.uint8] | Iterable[NDArray[np.uint8]]) -> NDArray[np.float32]:
         """Embed frames: (N, H, W, 3) uint8 RGB to (N, D) float32."""

@@ -243,6 +243,15 @@ class TorchEmbedder:
     def embed_prepared(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Embed prepared pictures: (B, h, w, 3) uint8 to (B, D) float32.
 
+        Parameters
+        ----------
+        batch : (B, h, w, 3) uint8
+            From `preprocess`, all of one size.
+
+        Returns
+        -------
+        (B, D) float32
+
         Raises
         ------
         TypeError, ValueError
@@ -318,6 +327,15 @@ class TextEmbedder(TorchEmbedder):
 
     def embed_text(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Embed texts: T strings to (T, D) float32, comparable with pictures by cosine.
+
+        Parameters
+        ----------
+        texts : sequence of str
+            Cut at the length that the model takes.
+
+        Returns
+        -------
+        (T, D) float32
 
         Raises
         ------
