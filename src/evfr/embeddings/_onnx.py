@@ -142,6 +142,7 @@ class OnnxEmbedder:
         Returns
         -------
         (B, D) float32
+            One row per picture, in order.
 
         Raises
         ------

@@ -251,6 +251,7 @@ class TorchEmbedder:
         Returns
         -------
         (B, D) float32
+            One row per picture, in order.
 
         Raises
         ------
@@ -336,6 +337,7 @@ class TextEmbedder(TorchEmbedder):
         Returns
         -------
         (T, D) float32
+            One row per text, in order.
 
         Raises
         ------
