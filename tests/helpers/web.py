@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -96,13 +97,18 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serve(files: dict[str, bytes], **options: Any) -> Iterator[Site]:
-    """Serve files on a free port of loopback."""
+def serve(
+    files: dict[str, bytes], *, context: ssl.SSLContext | None = None, **options: Any
+) -> Iterator[Site]:
+    """Serve files on a free port of loopback, encrypted where a context is given."""
     site = Site(dict(files), **options)
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
     server.daemon_threads = True
+    server.handle_error = lambda *_: None  # type: ignore[method-assign]  (clients that hang up are meant to)
     server.site = site  # type: ignore[attr-defined]
-    site.url = f"http://127.0.0.1:{server.server_address[1]}"
+    if context is not None:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    site.url = f"http{'s' if context else ''}://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
