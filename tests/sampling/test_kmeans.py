@@ -8,6 +8,7 @@ import pytest
 from evfr.errors import ConstraintError
 from evfr.sampling import kmeans, kmedoids, segment_medoid
 from evfr.sampling._cluster_rows import cluster_rows
+from evfr.sampling._kmeans import assign_nearest
 
 
 def blobs(count, groups, dimension=6, seed=0, spread=1.0):
@@ -92,6 +93,20 @@ def test_rows_selected_before_are_centres_that_stay():
 def test_a_group_with_a_selected_row_gets_no_other():
     rows = np.array([[0.0], [0.1], [10.0], [10.1], [20.0], [20.1]])
     assert kmeans(rows, 2, initial=(0,)).indices.tolist() == [2, 4]
+
+
+def test_ties_go_to_the_first_centre_and_bounds_hold():
+    rng = np.random.default_rng(0)
+    points = rng.integers(-3, 4, (500, 3)).astype(np.float32)
+    centres = rng.integers(-3, 4, (40, 3)).astype(np.float64)
+    label, upper, lower = np.full(500, -1), np.empty(500), np.empty(500)
+    assign_nearest(points, centres, label, upper, lower)
+    apart = np.sqrt(((points[:, None] - centres[None]) ** 2).sum(axis=2))
+    assert label.tolist() == apart.argmin(axis=1).tolist()
+    np.testing.assert_allclose(upper, apart.min(axis=1), atol=1e-12)
+    second = np.partition(apart, 1, axis=1)[:, 1]
+    assert (lower <= second + 1e-12).all()
+    assert (lower >= second - 0.01).all()
 
 
 def test_every_group_far_apart_gets_one():
