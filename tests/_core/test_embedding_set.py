@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from evfr._core._embedding_rows import stored_vectors
 from evfr._core.embedding_set import EmbeddingSet, embedding_models
 from evfr._core.store import Store
 from evfr._core.store_format import StoreKey
@@ -291,7 +292,7 @@ def test_one_large_entry_is_read_in_parts(tmp_path: Path) -> None:
     rows = np.broadcast_to(vectors, (30000, 2400)).copy()
     key = write_embedding(tmp_path, "long.mp4", rows)
     found = EmbeddingSet.open(tmp_path, memory_mb=0)
-    sizes = [len(block) for block in found._stored()]
+    sizes = [len(block) for block in stored_vectors(found._entries)]
     assert len(sizes) == 3 and sum(sizes) == 30000
     np.testing.assert_array_equal(found.rows([29999, 5, 0, 1, 2])[:2].astype(np.float16), rows[[29999, 5]])
     assert found.keys == (key,)

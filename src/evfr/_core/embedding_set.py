@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from evfr._core._embedding_cache import MatrixFile, drop_superseded, write_matrix
 from evfr._core._embedding_entries import (
     EmbeddingEntry,
     EmbeddingModel,
@@ -16,15 +15,13 @@ from evfr._core._embedding_entries import (
     embedding_models,
     scan_entries,
 )
+from evfr._core._embedding_matrix import StoredMatrix
 from evfr._core._embedding_rows import (
     IDENTITY,
     EmbeddedFrame,
-    regrouped,
     sound_entries,
     stored_column,
     stored_identity,
-    stored_rows,
-    stored_vectors,
 )
 from evfr._core.store import Store
 from evfr._core.store_format import StoreKey, digest_of
@@ -35,10 +32,6 @@ if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray
 
 __all__ = ["EmbeddedFrame", "EmbeddingModel", "EmbeddingSet", "embedding_models"]
-
-
-_FEW_ROWS = 4
-_FEW_GATHERS = 8
 
 
 class EmbeddingSet:
@@ -99,11 +92,11 @@ class EmbeddingSet:
         self.dimension = model.dimension
         self.problems = tuple(problems)
         self.digest = digest_of([[entry.key.digest, *entry.stamp] for entry in entries])
-        self._store, self._entries, self._scope, self._memory_mb = store, tuple(entries), scope, memory_mb
-        self._array: NDArray[np.float16] | None = None
-        self._file: MatrixFile | None = None
+        self._store, self._entries, self._scope = store, tuple(entries), scope
         self._identity: dict[int, pa.Table] = {}
-        self._gathers = 0
+        self._matrix = StoredMatrix(
+            entries, self.offsets, self.dimension, path=self.cache_path, scope=scope, memory_mb=memory_mb
+        )
 
     @classmethod
     def open(
@@ -138,6 +131,7 @@ class EmbeddingSet:
         Returns
         -------
         EmbeddingSet
+            Nothing but the ends of the files has been read.
 
         Raises
         ------
@@ -224,6 +218,16 @@ class EmbeddingSet:
     def locate(self, row: int) -> EmbeddedFrame:
         """Return which frame a row is; reads only its video's identity.
 
+        Parameters
+        ----------
+        row : int
+            In [0, N).
+
+        Returns
+        -------
+        EmbeddedFrame
+            Video, index and time.
+
         Raises
         ------
         IndexError
@@ -253,6 +257,7 @@ class EmbeddingSet:
         Returns
         -------
         EmbeddedFrame
+            The frame, with its row.
 
         Raises
         ------
@@ -280,7 +285,17 @@ class EmbeddingSet:
         return self.locate(int(self.offsets[video]) + place)
 
     def rows(self, indices: NDArray[np.int64] | Sequence[int]) -> NDArray[np.float32]:
-        """Gather rows as (M, D) float32, in the order asked for.
+        """Gather rows, in the order asked for.
+
+        Parameters
+        ----------
+        indices : (M,) array_like of int
+            Rows, in [0, N); may repeat.
+
+        Returns
+        -------
+        (M, D) float32
+            The vectors.
 
         Raises
         ------
@@ -289,32 +304,20 @@ class EmbeddingSet:
         StoreError
             If an entry is damaged, or the unpacked copy cannot be written.
         """
-        wanted = self._checked(np.asarray(indices, np.int64))
-        if (array := self._in_memory()) is not None:
-            return array[wanted].astype(np.float32)
-        has_copy = self._file is not None or self.cache_path.is_file()
-        if not has_copy and 0 < len(wanted) <= _FEW_ROWS and self._gathers < _FEW_GATHERS:
-            self._gathers += 1  # a row or two do not pay for unpacking everything
-            return stored_rows(self._entries, self.offsets, wanted).astype(np.float32)
-        return self._unpacked().gather(wanted).astype(np.float32)
-
-    def view(self) -> NDArray[np.float16]:
-        """Return everything as (N, D) float16 for reading: in memory if it is small, else a map of the copy.
-
-        Raises
-        ------
-        StoreError
-            If an entry is damaged, or the unpacked copy cannot be written.
-        """
-        if (array := self._in_memory()) is not None:
-            view = array.view()
-            view.flags.writeable = False
-            return view
-        path = self._unpacked().path
-        return np.asarray(np.load(path, mmap_mode="r")) if len(self) else self.to_array()
+        return self._matrix.gather(self._checked(np.asarray(indices, np.int64))).astype(np.float32)
 
     def blocks(self, size: int = 16384) -> Iterator[NDArray[np.float32]]:
-        """Yield all rows in order as (size, D) float32; the last block may be shorter.
+        """Go through all rows in order.
+
+        Parameters
+        ----------
+        size : int
+            Rows of a block, 1 or more.
+
+        Yields
+        ------
+        (size, D) float32
+            The next rows; the last block may be shorter.
 
         Raises
         ------
@@ -325,69 +328,56 @@ class EmbeddingSet:
         """
         if size < 1:
             raise ValueError(f"size must be 1 or more rows, got {size}")
-        for block in self._halves(size):
+        for block in self._matrix.blocks(size):
             yield block.astype(np.float32)
 
     def to_array(self, dtype: DTypeLike = np.float16) -> NDArray[Any]:
-        """Return everything as one (N, D) array of ``dtype``, in memory.
+        """Read everything into memory.
+
+        Parameters
+        ----------
+        dtype : dtype_like
+            Of the array.
+
+        Returns
+        -------
+        (N, D) array of dtype
+            A new array.
 
         Raises
         ------
         StoreError
             If an entry is damaged.
         """
-        out = np.empty((len(self), self.dimension), dtype)
-        start = 0
-        for block in self._halves(65536) if self._array is not None else self._stored():
-            out[start : start + len(block)] = block
-            start += len(block)
-        return out
+        return self._matrix.to_array(dtype)
+
+    def view(self) -> NDArray[np.float16]:
+        """Look at everything without a copy: in memory if the set is small, else a map of the unpacked copy.
+
+        Returns
+        -------
+        (N, D) float16
+            Read-only.
+
+        Raises
+        ------
+        StoreError
+            If an entry is damaged, or the unpacked copy cannot be written.
+        """
+        return self._matrix.view()
 
     def remove_cache(self) -> None:
         """Delete the unpacked copy; it is made again when it is needed."""
-        self._file = None
-        self.cache_path.unlink(missing_ok=True)
+        self._matrix.remove_copy()
 
     def __getstate__(self) -> dict[str, Any]:
-        # A process that gets a copy opens the file itself.
-        return {**self.__dict__, "_array": None, "_file": None, "_identity": {}}
+        return {**self.__dict__, "_identity": {}}
 
     def _checked(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         if rows.size and (rows.min() < 0 or rows.max() >= len(self)):
             bad = rows[(rows < 0) | (rows >= len(self))][0]
             raise IndexError(f"row {bad} is outside of [0, {len(self)})")
         return rows
-
-    def _in_memory(self) -> NDArray[np.float16] | None:
-        if self._array is None and self.nbytes <= self._memory_mb << 20:
-            self._array = self.to_array(np.float16)
-        return self._array
-
-    def _unpacked(self) -> MatrixFile:
-        shape = (len(self), self.dimension)
-        if self._file is None and self.cache_path.is_file():
-            try:
-                self._file = MatrixFile(self.cache_path, shape)
-            except StoreError:
-                self._file = None  # a cache: whatever is not exactly right is made again
-        if self._file is None:
-            write_matrix(self.cache_path, self._stored(), shape)
-            drop_superseded(self.cache_path, self._scope)
-            self._file = MatrixFile(self.cache_path, shape)
-        return self._file
-
-    def _halves(self, size: int) -> Iterator[NDArray[np.float16]]:
-        if (array := self._in_memory()) is not None:
-            yield from (array[start : start + size] for start in range(0, len(self), size))
-        elif self._file is not None or self.cache_path.is_file():
-            file = self._unpacked()
-            for start in range(0, len(self), size):
-                yield file.read(start, min(start + size, len(self)))
-        else:
-            yield from regrouped(self._stored(), size)
-
-    def _stored(self) -> Iterator[NDArray[np.float16]]:
-        return stored_vectors(self._entries)
 
     def _identity_of(self, video: int) -> pa.Table:
         if video not in self._identity:
