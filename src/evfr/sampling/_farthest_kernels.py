@@ -21,7 +21,6 @@ __all__ = [
     "FULL",
     "MISSING",
     "WIDTH",
-    "advance",
     "find_tops",
     "heapify",
     "strike",
@@ -33,8 +32,7 @@ WIDTH = 32
 """Coordinates of a sketch: leading principal ones, and the length of what they leave out."""
 
 EXACT, ASK, MISSING, ARENA, FULL = 0, 1, 2, 3, 4
-"""Why `advance` returned: the largest key is exact and is no pick; it is one; rows are needed; the groups'
-lists need room; the picks do."""
+"""Why `take_on` returned."""
 
 LANES = 16
 """Picks compared with a point at once."""
@@ -228,56 +226,6 @@ def _next_threshold(highest, gains, state, n):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def advance(heap, groups, points, picks, arena, rows, scratch, wanted, gains, state, limits, n):  # type: ignore[no-untyped-def]
-    """Find the farthest point.
-
-    Returns `EXACT` when n points are taken or the largest key is 0 or less, `ASK` when ``heap[0]`` holds the next
-    point to take, `MISSING` when the rows of the points in ``wanted`` are needed, `ARENA` when lists need room.
-    """
-    top, at, seen, count = groups[3], groups[4], groups[5], groups[6]
-    applied, row, slot = points[2], points[3], points[4]
-    while True:
-        if state[SWEEPS]:
-            while state[CURSOR] < len(heap):
-                g = state[CURSOR]
-                if top[g] > limits[THRESHOLD]:
-                    if not _refresh_group(
-                        g, groups, points, picks, arena, rows, scratch, wanted, state, limits
-                    ):
-                        return ARENA
-                    if state[N_WANTED] == len(wanted):
-                        return MISSING
-                state[CURSOR] += 1
-            state[CURSOR] = 0
-            if state[N_WANTED] > 0:
-                return MISSING
-            state[SWEEPS] = 0
-            heapify(heap, groups, points)
-        g = heap[0]
-        if top[g] <= 0.0:
-            return EXACT
-        if top[g] <= limits[THRESHOLD]:
-            limits[THRESHOLD] = _next_threshold(top[g], gains, state, n)
-            state[SWEEPS] = 1
-            state[CURSOR] = 0
-            continue
-        j = at[g]
-        if seen[g] == state[N_PICKS] and applied[j] == count[g]:
-            if state[N_TAKEN] == n:
-                return EXACT
-            if slot[j] >= 0:
-                return ASK
-            wanted[0] = j
-            state[N_WANTED] = 1
-            return MISSING
-        if not _refresh_group(g, groups, points, picks, arena, rows, scratch, wanted, state, limits):
-            return ARENA
-        _sift_down(heap, 0, top, at, row)
-        if state[N_WANTED] > 0:
-            return MISSING
-
-
-@njit(cache=True, nogil=True)
 def strike(heap, groups, points):  # type: ignore[no-untyped-def]
     """Take the point on top out of the running."""
     g = heap[0]
@@ -311,12 +259,59 @@ def take(heap, groups, points, picks, rows, gains, state, limits, n):  # type: i
 def take_on(  # type: ignore[no-untyped-def]
     heap, groups, points, picks, arena, rows, scratch, wanted, gains, taken, state, limits, n, stop, is_asking
 ):
-    """Advance and take until something is needed, or the largest key falls to ``stop``; only advance if asking."""
+    """Take farthest points until something is needed.
+
+    Returns `EXACT` when n points are taken or the largest key is 0 or less, `ASK` when it is ``stop`` or less or
+    somebody has to be asked about the point on top, `MISSING` when the rows of the points in ``wanted`` are needed,
+    `ARENA` when the groups' lists need room, `FULL` when the picks do.
+    """
+    top, at, seen, count = groups[3], groups[4], groups[5], groups[6]
+    applied, row, slot = points[2], points[3], points[4]
     while True:
-        if state[N_PICKS] == len(picks[0]) and state[N_TAKEN] < n:
-            return FULL
-        code = advance(heap, groups, points, picks, arena, rows, scratch, wanted, gains, state, limits, n)
-        if code != ASK or is_asking or groups[3][heap[0]] <= stop:
-            return code
-        taken[state[N_TAKEN]] = points[3][groups[4][heap[0]]]
-        take(heap, groups, points, picks, rows, gains, state, limits, n)
+        is_sweep = state[SWEEPS] == 1
+        if is_sweep:
+            while state[CURSOR] < len(heap) and top[state[CURSOR]] <= limits[THRESHOLD]:
+                state[CURSOR] += 1
+            if state[CURSOR] == len(heap):
+                state[CURSOR] = 0
+                if state[N_WANTED] > 0:
+                    return MISSING
+                state[SWEEPS] = 0
+                heapify(heap, groups, points)
+                continue
+            g = state[CURSOR]
+        else:
+            g = heap[0]
+            if top[g] <= 0.0:
+                return EXACT
+            if top[g] <= limits[THRESHOLD]:
+                limits[THRESHOLD] = _next_threshold(top[g], gains, state, n)
+                state[SWEEPS] = 1
+                state[CURSOR] = 0
+                continue
+            j = at[g]
+            if seen[g] == state[N_PICKS] and applied[j] == count[g]:
+                if state[N_TAKEN] == n:
+                    return EXACT
+                if slot[j] < 0:
+                    wanted[0] = j
+                    state[N_WANTED] = 1
+                    return MISSING
+                if state[N_PICKS] == len(picks[0]):
+                    return FULL
+                if is_asking or top[g] <= stop:
+                    return ASK
+                taken[state[N_TAKEN]] = row[j]
+                take(heap, groups, points, picks, rows, gains, state, limits, n)
+                continue
+        # The one call: each would be compiled again.
+        if not _refresh_group(g, groups, points, picks, arena, rows, scratch, wanted, state, limits):
+            return ARENA
+        if is_sweep:
+            if state[N_WANTED] == len(wanted):
+                return MISSING
+            state[CURSOR] += 1
+        else:
+            _sift_down(heap, 0, top, at, row)
+            if state[N_WANTED] > 0:
+                return MISSING
