@@ -290,6 +290,19 @@ def test_a_file_that_changes_is_an_error_not_a_mix(site: Site, clip: Path) -> No
     assert new.traffic.byte_count == len(data)
 
 
+def test_a_changed_file_on_a_server_that_knows_no_conditions(site: Site, clip: Path) -> None:
+    source = remote(site)
+    source.identity()
+    site.files["/v/clip.mp4"] = clip.read_bytes()[:-1] + b"!"
+
+    def forget(handler: Any, _: int) -> bool:
+        del handler.headers["If-Match"]
+        return False
+
+    site.fault = forget
+    assert problem_of(source).code == ProblemCode.E_CHANGED
+
+
 def test_a_file_that_changes_in_size_without_tags(site: Site, clip: Path) -> None:
     site.has_tags = False
     source = remote(site)
