@@ -173,13 +173,17 @@ def public_functions() -> Iterator[tuple[str, Any]]:
                     yield f"{module}.{name}.{method}", member
 
 
+# How many nearest neighbours a search returns is k everywhere; it selects nothing.
+NEIGHBOURS = {("evfr.search", "k"), ("evfr.verbs.search.search", "k")}
+
+
 def test_one_word_per_thing() -> None:
     banned = {synonym: word for word, synonyms in SYNONYMS.items() for synonym in synonyms}
     found = [
         f"{name}({parameter}): say {banned[parameter]}"
         for name, function in public_functions()
         for parameter in inspect.signature(function).parameters
-        if parameter in banned
+        if parameter in banned and (name, parameter) not in NEIGHBOURS
     ]
     assert found == []
 
