@@ -180,7 +180,7 @@ def test_videos_that_always_kill_or_hang_cost_the_others_nothing(
 ) -> None:
     """They die halfway through writing; the others are started once, and their entries are those of a clean run."""
     kinds = ["ok", "kill", "ok", "hang", "ok", "ok"]
-    outcomes, starts = measure(executor, kinds, footage, tmp_path, timeout_seconds=2.0, tries=2)
+    outcomes, starts = measure(executor, kinds, footage, tmp_path, timeout_seconds=4.0, tries=2)
     assert [outcome.is_ok for outcome in outcomes] == [kind == "ok" for kind in kinds]
     codes = [outcome.problem.code for outcome in outcomes if outcome.problem is not None]
     assert codes == [ProblemCode.E_CRASH, ProblemCode.E_TIMEOUT]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -105,17 +108,41 @@ def measure(item: tuple[str, MeasureJob, str], heartbeat: Any) -> Stored:
     what, job, folder = item
     with (Path(folder) / Path(job.source.video_id).name).open("a") as file:
         file.write("x")
-    if what == "ok":
-        return measure_video(job, heartbeat)
+    with beating(heartbeat) as stop:
+        if what == "ok":
+            return measure_video(job, heartbeat)
 
-    def write(sink: Any, data: Any) -> int:
-        half = bytes(memoryview(data).cast("B"))[: max(1, len(data) // 2)]
-        os.write(sink._descriptor, half)
-        if what == "kill":
-            os.kill(os.getpid(), signal.SIGKILL)
-        if what == "hang":
-            time.sleep(600)
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        def write(sink: Any, data: Any) -> int:
+            half = bytes(memoryview(data).cast("B"))[: max(1, len(data) // 2)]
+            os.write(sink._descriptor, half)
+            if what == "kill":
+                os.kill(os.getpid(), signal.SIGKILL)
+            if what == "hang":
+                stop()
+                time.sleep(600)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    with mock.patch.object(atomic._Sink, "write", write):
-        return measure_video(job, heartbeat)
+        with mock.patch.object(atomic._Sink, "write", write):
+            return measure_video(job, heartbeat)
+
+
+@contextlib.contextmanager
+def beating(heartbeat: Any) -> Iterator[Callable[[], None]]:
+    """Show life all the time, so that only what hangs is silent, however busy the machine; yield what ends that."""
+    is_over = threading.Event()
+
+    def beat() -> None:
+        while not is_over.wait(0.1):
+            heartbeat(0, None)
+
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
+
+    def stop() -> None:
+        is_over.set()
+        thread.join()
+
+    try:
+        yield stop
+    finally:
+        stop()
