@@ -206,7 +206,7 @@ def farthest(
             raise ConstraintError(
                 f"only {len(picks) + len(fills)} of n={n} frames are accepted by the constraints; lower n or the gaps"
             )
-    return _to_sample(problem, order, fills)
+    return _to_sample(problem, order, fills, has_struck=bool(is_struck.any()))
 
 
 class _Problem(NamedTuple):
@@ -325,7 +325,7 @@ def _prepare(
     )
 
 
-def _to_sample(problem: _Problem, order: Order, fills: list[int]) -> Sample:
+def _to_sample(problem: _Problem, order: Order, fills: list[int], *, has_struck: bool) -> Sample:
     distances = problem.distances(order.keys)
     ranked = np.array([*order.picks, *fills], np.int64)
     reasons = [f"farthest: {value:.4g} from the nearest frame taken before" for value in distances]
@@ -335,7 +335,7 @@ def _to_sample(problem: _Problem, order: Order, fills: list[int]) -> Sample:
     reasons += ["farthest: equal to a frame taken before, filled by lowest index"] * len(fills)
     gains = np.concatenate([np.where(np.isinf(distances), np.nan, distances), np.zeros(len(fills))])
     notes: list[str] = []
-    if len(ranked):
+    if len(ranked) and not has_struck:  # the radius counts only rows that might still be picked
         radius = problem.distances([max(order.left, 0.0)])[0]
         notes.append(
             f"farthest: every frame that may be picked is within {radius:.4g} of a selected one (covering radius)"
