@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from evfr._core import cloud
 from evfr.errors import InputError, ProblemCode, VideoError
 from evfr.video import RemoteFile, _remote_cloud, content_hash, open_video, remote_file, resolve_inputs, scan
 from evfr.video import _remote as remote_module
@@ -44,9 +45,9 @@ def settings(endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "none"),
     }.items():
         monkeypatch.setenv(name, value)
-    _remote_cloud._connected.cache_clear()
+    cloud.connected.cache_clear()
     yield
-    _remote_cloud._connected.cache_clear()
+    cloud.connected.cache_clear()
 
 
 @pytest.fixture
@@ -165,7 +166,7 @@ def test_what_is_not_there_and_what_is_not_reached(bucket: Any, monkeypatch: pyt
     assert "private address 127.0.0.1" in found.message and found.source == "s3://footage/empty.mp4"
     monkeypatch.setenv("EVFR_ALLOW_PRIVATE", "1")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    _remote_cloud._connected.cache_clear()
+    cloud.connected.cache_clear()
     assert "tried 5 times" in problem("s3://footage/empty.mp4").message
 
 
@@ -195,7 +196,7 @@ def test_a_body_that_breaks_off_goes_on_from_the_last_byte(
 def test_the_resolver_hands_out_no_private_address(monkeypatch: pytest.MonkeyPatch) -> None:
     import asyncio
 
-    strict, loose = _remote_cloud._resolver(False), _remote_cloud._resolver(True)
+    strict, loose = cloud.resolver(False), cloud.resolver(True)
     with pytest.raises(InputError, match="private address"):
         asyncio.run(strict.resolve("localhost", 80))
     found = asyncio.run(loose.resolve("localhost", 80))

@@ -10,9 +10,10 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 
+from evfr._core import cloud
 from evfr.errors import ProblemCode, VideoError
 from evfr.video import _remote as remote_module
-from evfr.video import _remote_cloud, content_hash, remote_file, resolve_inputs
+from evfr.video import content_hash, remote_file, resolve_inputs
 from helpers.clips import moving_square, write_clip
 from helpers.web import Site, serve
 
@@ -63,9 +64,9 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
         import fsspec
 
         monkeypatch.setitem(fsspec.config.conf, "gs", {"token": "anon"})
-        _remote_cloud._connected.cache_clear()
+        cloud.connected.cache_clear()
         yield made
-        _remote_cloud._connected.cache_clear()
+        cloud.connected.cache_clear()
 
 
 def test_lists_and_reads(site: Site) -> None:

@@ -13,11 +13,13 @@ import re
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 from evfr.errors import InputError
 
 __all__ = [
+    "CACHE_VARIABLE",
     "PRIVATE_VARIABLE",
     "RemoteAccess",
     "RemoteUrl",
@@ -25,10 +27,14 @@ __all__ = [
     "is_remote",
     "parse_url",
     "remote_access",
+    "remote_cache_folder",
 ]
 
 PRIVATE_VARIABLE = "EVFR_ALLOW_PRIVATE"
 """Environment variable: 1 lets an allowed prefix lead to a private or loopback address."""
+
+CACHE_VARIABLE = "EVFR_REMOTE_CACHE"
+"""Environment variable: the folder for what comes from remote places."""
 
 _SCHEMES = ("s3", "gs", "https", "http")
 _WEB = ("https", "http")
@@ -102,6 +108,12 @@ class RemoteUrl:
         """Where to connect to, of a web address."""
         parts = urlsplit(f"//{self.host}")
         return parts.hostname or "", parts.port or _PORTS[self.scheme]
+
+
+def remote_cache_folder() -> Path:
+    """Return where local copies lie: ``EVFR_REMOTE_CACHE``, else ``evfr/remote`` in the user's cache."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get(CACHE_VARIABLE) or Path(base) / "evfr" / "remote")
 
 
 def is_remote(text: str) -> bool:

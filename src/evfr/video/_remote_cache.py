@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from evfr._core.atomic import atomic_write_bytes, make_folder
+from evfr._core.remote import CACHE_VARIABLE, remote_cache_folder
 from evfr.errors import StoreError
 
-__all__ = ["BLOCK_BYTES", "CACHE_VARIABLE", "SIZE_VARIABLE", "CacheEntry", "RemoteCache"]
+__all__ = ["BLOCK_BYTES", "SIZE_VARIABLE", "CacheEntry", "RemoteCache"]
 
 BLOCK_BYTES = 1 << 16
-CACHE_VARIABLE = "EVFR_REMOTE_CACHE"
 SIZE_VARIABLE = "EVFR_REMOTE_CACHE_GB"
 _DEFAULT_GB = 50.0
 _MARK = 8
@@ -48,8 +48,7 @@ class RemoteCache:
     """
 
     def __init__(self, root: Path | None = None, limit_bytes: int | None = None) -> None:
-        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-        self.root = root or Path(os.environ.get(CACHE_VARIABLE) or Path(base) / "evfr" / "remote")
+        self.root = root or remote_cache_folder()
         self.limit_bytes = _limit() if limit_bytes is None else limit_bytes
 
     def whole(self, name: str) -> Path | None:

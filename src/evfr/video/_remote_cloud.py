@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import functools
-import socket
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import urlsplit
 
+from evfr._core.cloud import TRY_AGAIN, filesystem, status_of
 from evfr._core.lazy import require
-from evfr._core.remote import RemoteAccess, RemoteUrl, addresses_of
+from evfr._core.remote import RemoteAccess, RemoteUrl
 from evfr.errors import EvfrError, InputError, ProblemCode, VideoError
 from evfr.video._container import fail, printable
 from evfr.video._remote_transport import Dropped, Identity, Sink, Transport, changed, refused
@@ -17,8 +15,6 @@ from evfr.video._remote_transport import Dropped, Identity, Sink, Transport, cha
 __all__ = ["cloud_transport", "list_objects"]
 
 _PIECE_BYTES = 1 << 16
-_TRY_AGAIN = (408, 425, 429, 500, 502, 503, 504)
-_STATUS = {"NoSuchKey": 404, "NoSuchBucket": 404, "AccessDenied": 403, "PreconditionFailed": 412}
 
 
 def cloud_transport(url: RemoteUrl, access: RemoteAccess) -> Transport:
@@ -166,67 +162,12 @@ class GcsTransport:
             raise Dropped(f"the connection ended {stop - start - len(data)} bytes early")
 
 
-@functools.lru_cache(maxsize=4)
-def _connected(scheme: str, is_private_allowed: bool) -> Any:
-    fsspec = require("fsspec", extra="remote")
-    require("s3fs" if scheme == "s3" else "gcsfs", extra="remote")
-    if scheme == "gs":
-        # What is retried, and how long, is decided in one place for all servers.
-        return fsspec.filesystem("gs", skip_instance_cache=True, use_listings_cache=False)
-    options = {"connector_args": {"resolver": _resolver(is_private_allowed)}, "retries": {"max_attempts": 1}}
-    made = fsspec.filesystem("s3", skip_instance_cache=True, use_listings_cache=False, config_kwargs=options)
-    made.retries = 1
-    return made
-
-
 def _filesystem(url: RemoteUrl, access: RemoteAccess) -> Any:
     """Return the file system, once the address of its server is known to be allowed."""
-    made = _connected(url.scheme, access.is_private_allowed)
-    if url.scheme == "s3":
-        made.connect()
-        endpoint = made.s3.meta.endpoint_url
-    else:
-        endpoint = made._location
-    parts = urlsplit(endpoint)
     try:
-        host, port = parts.hostname or "", parts.port or 443
-        addresses_of(host, port, is_private_allowed=access.is_private_allowed)
-    except socket.gaierror:
-        pass  # said by the request itself, which may be tried again
+        return filesystem(url, access)
     except InputError as error:
         raise fail(ProblemCode.E_UNREADABLE, f"not connected: {error}", url.shown) from error
-    return made
-
-
-def _resolver(is_private_allowed: bool) -> Any:
-    """Return a resolver that hands the client only addresses that were looked at."""
-    base = require("aiohttp.abc", extra="remote").AbstractResolver
-
-    class CheckedResolver(base):  # type: ignore[misc, valid-type]
-        async def resolve(
-            self, host: str, port: int = 0, family: int = socket.AF_INET
-        ) -> list[dict[str, Any]]:
-            import asyncio
-
-            find = functools.partial(addresses_of, host, port, is_private_allowed=is_private_allowed)
-            found = await asyncio.get_running_loop().run_in_executor(None, find)
-            return [
-                {
-                    "hostname": host,
-                    "host": address,
-                    "port": port,
-                    "family": found_family,
-                    "proto": 0,
-                    "flags": socket.AI_NUMERICHOST,
-                }
-                for found_family, address in found
-                if family in (socket.AF_UNSPEC, found_family)
-            ]
-
-        async def close(self) -> None:
-            """Hold nothing."""
-
-    return CheckedResolver()
 
 
 def _list_s3(
@@ -265,20 +206,11 @@ def _translated(error: BaseException, url: RemoteUrl, *, is_pinned: bool = False
             return cause
         if isinstance(cause, InputError):
             return fail(ProblemCode.E_UNREADABLE, f"not connected: {cause}", url.shown)
-        if type(cause).__name__ in ("NoCredentialsError", "PartialCredentialsError", "TokenRetrievalError"):
-            return refused(url, 401)
-        reply = getattr(cause, "response", None)
-        if isinstance(reply, dict):
-            status = int(reply.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-            status = _STATUS.get(str(reply.get("Error", {}).get("Code", "")), status)
-        code = str(getattr(cause, "code", "") or getattr(cause, "status", ""))
-        status = status or (int(code) if code.isdecimal() else 0)
-        status = status or (404 if isinstance(cause, FileNotFoundError) else 0)
-        status = status or (403 if isinstance(cause, PermissionError) else 0)
+        status = status_of(cause)
         cause = cause.__cause__ or cause.__context__
     if status == 412 or (status == 404 and is_pinned):
         return changed(url)
-    if status and status not in _TRY_AGAIN and not 200 <= status < 300:
+    if status and status not in TRY_AGAIN and not 200 <= status < 300:
         return refused(url, status)
     text = printable(str(error)).strip() or type(error).__name__
     return Dropped(f"the server answers {status}" if status else text[:200])
