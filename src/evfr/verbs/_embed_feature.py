@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -12,6 +11,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from evfr._core.types import Problem
+    from evfr.verbs._embed_job import ModelSpec
     from evfr.verbs._embedding import EmbeddedVideo
     from evfr.verbs._measure import MeasureJob
 
@@ -39,7 +39,7 @@ def feature_parameters(embedder: Any) -> dict[str, Any]:
 def write_features(
     work: Sequence[MeasureJob],
     *,
-    weights: Path | None,
+    model: ModelSpec,
     executor: str,
     jobs: int | None,
     memory_limit_mb: int | None,
@@ -51,8 +51,8 @@ def write_features(
     ----------
     work : sequence of MeasureJob
         One per video, one embedding for all.
-    weights : Path or None
-        Weights of the model, where it comes without.
+    model : ModelSpec
+        How the model is loaded.
     executor, jobs, memory_limit_mb, timeout_seconds
         As in `evfr.distributed.map_videos`.
 
@@ -72,14 +72,14 @@ def write_features(
     located, embedder = locate(
         [job.source for job in work],
         model=first.embedding,
-        weights=weights,
+        weights=model.weights,
         every=None,
         fps=None,
         damaged=first.damaged,
-        device="auto",
-        precision="auto",
-        batch_size=None,
-        model_options=None,
+        device=model.device,
+        precision=model.precision,
+        batch_size=model.batch_size,
+        model_options=dict(model.options),
         store=first.store,
         executor=executor,
         jobs=jobs,

@@ -158,6 +158,7 @@ def locate(
     jobs: int | None,
     memory_limit_mb: int | None,
     timeout_seconds: float | None,
+    gpus_per_worker: float = 0.0,
 ) -> tuple[list[Located | Problem], Mapping[str, Any]]:
     """Do all of `embed_sources` but reading the vectors: return where they are, or why there are none.
 
@@ -167,6 +168,8 @@ def locate(
         As in `embed_sources`.
     executor, jobs, memory_limit_mb, timeout_seconds
         As in `embed_sources`.
+    gpus_per_worker : float
+        As in `evfr.distributed.map_videos`.
 
     Returns
     -------
@@ -202,6 +205,7 @@ def locate(
                 jobs=jobs,
                 memory_limit_mb=memory_limit_mb,
                 timeout_seconds=timeout_seconds,
+                gpus_per_worker=gpus_per_worker,
             )
             found.update(zip(todo, made, strict=True))
         return [found[row] for row in range(len(work))], parameters
@@ -310,6 +314,7 @@ def _run(
     jobs: int | None,
     memory_limit_mb: int | None,
     timeout_seconds: float | None,
+    gpus_per_worker: float,
 ) -> list[Located | Problem]:
     from evfr.distributed import map_videos
     from evfr.verbs._embed_ahead import embed_ahead
@@ -331,7 +336,7 @@ def _run(
     with meter:
         if is_ahead:
             return embed_ahead(work, embedder, **limits)
-        outcomes = map_videos(embed_video, work, executor=executor, **limits)
+        outcomes = map_videos(embed_video, work, executor=executor, gpus_per_worker=gpus_per_worker, **limits)
     return [
         outcome.value if outcome.problem is None else replace(outcome.problem, source=job.video_id)
         for job, outcome in zip(work, outcomes, strict=True)

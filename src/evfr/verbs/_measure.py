@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from evfr._core.store import StoreKey
     from evfr._core.types import FrameTable, Problem
+    from evfr.verbs._embed_job import ModelSpec
     from evfr.video import VideoSource
 
 __all__ = [
@@ -128,7 +129,7 @@ def measure(
     jobs: int | None,
     memory_limit_mb: int | None,
     timeout_seconds: float | None,
-    weights: Path | None = None,
+    model: ModelSpec | None = None,
 ) -> list[Measured]:
     """Measure every source, reading what the store has and decoding what it has not.
 
@@ -144,8 +145,8 @@ def measure(
         Root of the store.
     executor, jobs, memory_limit_mb, timeout_seconds
         As in `evfr.distributed.map_videos`.
-    weights : Path or None
-        Weights of the embedding's model, where it comes without.
+    model : ModelSpec or None
+        How the embedding's model is loaded; None is by its name alone.
 
     Returns
     -------
@@ -166,12 +167,13 @@ def measure(
     found: dict[int, Stored | Problem] = {}
     if "feature" in signals and embedding is not None:
         from evfr.verbs._embed_feature import write_features
+        from evfr.verbs._embed_job import ModelSpec
         from evfr.verbs._embedding import is_light
 
         if not is_light(embedding):
             parameters, problems = write_features(
                 work,
-                weights=weights,
+                model=model or ModelSpec(embedding),
                 executor=executor,
                 jobs=jobs,
                 memory_limit_mb=memory_limit_mb,

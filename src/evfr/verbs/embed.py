@@ -120,6 +120,7 @@ def embed(
     jobs: int | None = None,
     memory_limit_mb: int | None = 4096,
     timeout_seconds: float | None = 120.0,
+    gpus_per_worker: float = 0.0,
     allow_remote: Sequence[str] = (),
 ) -> EmbedResult:
     """Turn frames into vectors straight from video, once, and keep them in a store.
@@ -172,6 +173,8 @@ def embed(
         Memory limit of a child process in MiB; None is no limit.
     timeout_seconds : float or None
         Give a video up when it makes no progress for this long; None waits for ever.
+    gpus_per_worker : float
+        With ``ray``: how many GPUs each worker reserves; it may be a fraction.
     allow_remote : sequence of str
         Read remote files below these prefixes, for example ``s3://bucket/folder``; without it none is read.
 
@@ -228,6 +231,7 @@ def embed(
         jobs=jobs,
         memory_limit_mb=memory_limit_mb,
         timeout_seconds=timeout_seconds,
+        gpus_per_worker=gpus_per_worker,
     )
     videos: list[VideoVectors] = []
     problems: list[Problem] = []

@@ -127,6 +127,9 @@ def score(
     signals: Sequence[Literal["flow", "ssim", "feature", "difference", "motion"]] = ("flow",),
     profile: Literal["fast", "default", "reference"] = "default",
     embedding: str | None = None,
+    weights: Path | None = None,
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
+    model_options: Mapping[str, int | float | str] | None = None,
     damaged: Literal["drop", "keep", "fail"] = "drop",
     out: Path | None = None,
     executor: Literal["serial", "processes", "ray"] = "processes",
@@ -148,6 +151,12 @@ def score(
         Flow at 160 px, at 320 px, or at full size; SSIM in 8x8 blocks or, for the reference, in Gaussian windows.
     embedding : str or None
         What ``feature`` compares: ``thumbnail``, ``hsv``, ``hog``, ``dct`` or an ONNX file; None is ``thumbnail``.
+    weights : Path or None
+        The embedding model's weights file, for models that need one.
+    precision : {"auto", "fp32", "bf16", "fp16"}
+        What the embedding model computes in.
+    model_options : mapping or None
+        Options of the embedding model itself, by name, as in ``evfr embed``.
     damaged : {"drop", "keep", "fail"}
         Frames that damage may have reached: measure no value at them, treat them as sound, or give the video up.
     out : Path or None
@@ -185,6 +194,7 @@ def score(
     >>> video.dynamicity["flow"]  # doctest: +SKIP
     0.83
     """
+    from evfr.verbs._embed_job import ModelSpec
     from evfr.verbs._measure import default_store, measure
     from evfr.video import resolve_inputs
 
@@ -198,6 +208,9 @@ def score(
         signals=names,
         profile=profile,
         embedding=embedding,
+        model=ModelSpec(
+            embedding, weights, "auto", precision, None, tuple(sorted((model_options or {}).items()))
+        ),
         damaged=damaged,
         store=root,
         executor=executor,

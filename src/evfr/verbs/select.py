@@ -322,6 +322,7 @@ def _prepare(
 
 
 def _measure(sources: Sequence[VideoSource], request: Request, run: Run) -> list[Measured]:
+    from evfr.verbs._embed_job import ModelSpec
     from evfr.verbs._measure import measure
 
     return measure(
@@ -329,6 +330,14 @@ def _measure(sources: Sequence[VideoSource], request: Request, run: Run) -> list
         signals=_signals(request),
         profile=request.profile,
         embedding=request.embedding,
+        model=ModelSpec(
+            request.embedding,
+            None if request.weights is None else Path(request.weights),
+            run.device,
+            request.precision,
+            None,
+            tuple(sorted(request.model_options.items())),
+        ),
         damaged=request.damaged,
         **run.execution,
     )
