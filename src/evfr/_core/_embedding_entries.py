@@ -153,7 +153,7 @@ def scan_entries(
         Files that cannot be used, and why.
     """
     entries, bad = [], []
-    paths = store.files(STAGE) if keys is None else [store.path(key) for key in keys]
+    paths = store.files(STAGE) if keys is None else (store.local(key) for key in keys)
     for path in paths:
         try:
             entries.append(_entry(store, path))
@@ -187,7 +187,7 @@ def embedding_models(store: Store) -> list[EmbeddingModel]:
 
 def choose_entries(
     entries: Sequence[EmbeddingEntry],
-    root: Path,
+    root: str,
     model: str | None,
     parameters: Mapping[str, Any] | None,
 ) -> tuple[EmbeddingModel, list[EmbeddingEntry]]:
@@ -197,7 +197,7 @@ def choose_entries(
     ----------
     entries : sequence of EmbeddingEntry
         All of a store.
-    root : Path
+    root : str
         The store, for errors.
     model : str or None
         A model's name or id; None takes the only group there is.
@@ -221,8 +221,8 @@ def choose_entries(
     models = {text: EmbeddingModel.of(text, group) for text, group in groups.items()}
     if not models:
         raise StoreError(
-            f"the store {str(root)!r} has no embeddings; make them with "
-            f"evfr embed VIDEO --model MODEL --out {str(root)!r}"
+            f"the store {root!r} has no embeddings; make them with "
+            f"evfr embed VIDEO --model MODEL --out {root!r}"
         )
     fitting = list(models)
     if parameters is not None:
@@ -234,9 +234,9 @@ def choose_entries(
         asked = f" by {model!r}" if model is not None else ""
         asked += " with these parameters" if parameters is not None else ""
         if not fitting:
-            raise StoreError(f"the store {str(root)!r} has no embeddings{asked}; it has: {listed}")
+            raise StoreError(f"the store {root!r} has no embeddings{asked}; it has: {listed}")
         raise StoreError(
-            f"the store {str(root)!r} has embeddings of {len(fitting)} kinds{asked}, which are never mixed; "
+            f"the store {root!r} has embeddings of {len(fitting)} kinds{asked}, which are never mixed; "
             f"name one by its id, as in --model {models[fitting[0]].id}: {listed}"
         )
     text = fitting[0]

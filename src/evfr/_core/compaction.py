@@ -58,7 +58,7 @@ def compact_stage(
     paths = list(store.files(stage))
     if not paths:
         known = ", ".join(store.stages()) or "none"
-        raise StoreError(f"the store {str(store.root)!r} has no stage {stage!r}; it has: {known}")
+        raise StoreError(f"the store {store.shown!r} has no stage {stage!r}; it has: {known}")
     schema = _schema(paths)
     row_count = 0
     with (

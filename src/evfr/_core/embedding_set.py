@@ -23,6 +23,7 @@ from evfr._core._embedding_rows import (
     stored_column,
     stored_identity,
 )
+from evfr._core.remote_store import RemoteRoot
 from evfr._core.store import Store
 from evfr._core.store_format import StoreKey, digest_of
 from evfr.errors import StoreError
@@ -101,7 +102,7 @@ class EmbeddingSet:
     @classmethod
     def open(
         cls,
-        store: Store | Path | str,
+        store: Store | Path | RemoteRoot | str,
         model: str | None = None,
         *,
         parameters: Mapping[str, Any] | None = None,
@@ -144,7 +145,7 @@ class EmbeddingSet:
         if damaged not in ("fail", "drop"):
             raise ValueError(f"damaged must be 'fail' or 'drop', got {damaged!r}")
         store = store if isinstance(store, Store) else Store(store)
-        if not store.root.is_dir():
+        if not store.is_remote and not store.root.is_dir():
             raise StoreError(
                 f"there is no store at {str(store.root)!r}; give the folder passed as --out to evfr embed"
             )
@@ -152,7 +153,7 @@ class EmbeddingSet:
         if bad and damaged == "fail":
             more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
             raise StoreError(f"{bad[0][1]}{more}")
-        found, chosen = choose_entries(entries, store.root, model, parameters)
+        found, chosen = choose_entries(entries, store.shown, model, parameters)
         if damaged == "drop":
             chosen, worse = sound_entries(chosen)
             bad = bad + worse

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evfr._core.atomic import TEMPORARY_GLOB, refuse_remote
+from evfr._core.atomic import TEMPORARY_GLOB
 from evfr._core.content_cache import cached_hash
+from evfr._core.remote_store import RemoteRoot, store_root
 from evfr._core.store_format import (
     STAGE_NAME,
     STORE_SCHEMA,
@@ -17,6 +18,7 @@ from evfr._core.store_format import (
     StoreKey,
     canonical,
     damage,
+    damage_reason,
     read_entry,
     read_footer,
     write_entry,
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     import pyarrow as pa
+
+    from evfr._core._mirror import Mirror
 
 __all__ = ["STORE_SCHEMA", "Store", "StoreEntry", "StoreFinding", "StoreKey"]
 
@@ -42,8 +46,8 @@ class StoreFinding:
 
     Attributes
     ----------
-    path : Path
-        The file.
+    path : Path or str
+        The file; its address, where the store is in a bucket.
     status : str
         ``"ok"``; ``"corrupt"`` (cannot be read, fails its checksum, or is not what its name says);
         ``"temporary"`` (left by a process that died); ``"foreign"`` (not made by evfr, never touched).
@@ -55,7 +59,7 @@ class StoreFinding:
         Whether a repair deleted it.
     """
 
-    path: Path
+    path: Path | str
     status: str
     message: str = ""
     size_bytes: int = 0
@@ -70,8 +74,18 @@ class Store:
 
     Parameters
     ----------
-    root : Path or str
-        Folder of the store.
+    root : Path, str or RemoteRoot
+        Folder of the store; one in a bucket as made by `evfr._core.remote_store.store_root`, with its permission.
+
+    Attributes
+    ----------
+    root : Path
+        The folder; of a store in a bucket that of the local copies, whose files never change either.
+
+    Raises
+    ------
+    StoreError
+        If the folder is a file, or an address without a permission.
 
     Examples
     --------
@@ -85,14 +99,26 @@ class Store:
     [0.5, 0.0]
     """
 
-    def __init__(self, root: Path | str) -> None:
-        self.root = Path(root)
-        refuse_remote(self.root)
+    def __init__(self, root: Path | str | RemoteRoot) -> None:
+        given = store_root(root)
+        self._mirror: Mirror | None = None
+        if isinstance(given, RemoteRoot):
+            from evfr._core._mirror import Mirror
+
+            self._mirror = Mirror(given)
+            self.root, self.shown = self._mirror.folder, str(given)
+            return
+        self.root, self.shown = given, str(given)
         if self.root.exists() and not self.root.is_dir():
             raise StoreError(f"the store {str(self.root)!r} is a file; give the path of a folder")
 
     def __repr__(self) -> str:
-        return f"Store({str(self.root)!r})"
+        return f"Store({self.shown!r})"
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether the store is in a bucket."""
+        return self._mirror is not None
 
     def key(self, video_hash: str, stage: str, parameters: Mapping[str, Any]) -> StoreKey:
         """Return the key of one result.
@@ -119,11 +145,19 @@ class Store:
         return StoreKey(stage, video_hash, canonical(dict(parameters), "parameters"))
 
     def path(self, key: StoreKey) -> Path:
-        """Return where the file of ``key`` is or would be."""
-        return self.root / key.stage / key.digest[:2] / f"{key.digest}.parquet"
+        """Return where the file of ``key`` is or would be; of a store in a bucket the local copy."""
+        return self.root / key.file_name
+
+    def local(self, key: StoreKey) -> Path:
+        """Return `path`, after fetching the file if it is only in a bucket; StoreError if it is damaged there."""
+        if self._mirror is not None:
+            self._mirror.local(key.file_name)
+        return self.path(key)
 
     def has(self, key: StoreKey) -> bool:
         """Return whether the result is there (without reading it)."""
+        if self._mirror is not None:
+            return self._mirror.has(key.file_name)
         return self.path(key).is_file()
 
     def missing(self, keys: Iterable[StoreKey]) -> list[StoreKey]:
@@ -149,7 +183,10 @@ class Store:
         TypeError, ValueError
             If ``metadata`` is not JSON.
         """
-        write_entry(self.path(key), key, table, dict(metadata or {}))
+        if self._mirror is not None:
+            self._mirror.write(key.file_name, key, table, dict(metadata or {}))
+        else:
+            write_entry(self.path(key), key, table, dict(metadata or {}))
 
     def read(self, key: StoreKey) -> pa.Table:
         """Read the rows of one result; see `read_entry`."""
@@ -173,21 +210,30 @@ class Store:
             If it is not there, cannot be read, fails its checksum, or belongs to another key.
         """
         path = self.path(key)
-        if not path.is_file():
+        if self._mirror is not None:
+            found, shown = self._mirror.read(key.file_name), self._mirror.address(key.file_name)
+        else:
+            found, shown = read_entry(path) if path.is_file() else None, str(path)
+        if found is None:
             raise StoreError(
-                f"{str(path)!r} is not there: stage {key.stage!r} of this video was not computed yet"
+                f"{shown!r} is not there: stage {key.stage!r} of this video was not computed yet"
             )
-        entry = read_entry(path)
+        entry = found
         if entry.key != key:
             raise damage(path, f"it holds stage {entry.key.stage!r} of another video or other parameters")
         return entry
 
     def read_metadata(self, key: StoreKey) -> dict[str, Any]:
         """Return what was passed as ``metadata`` to `write`, without reading the rows."""
-        return read_footer(self.path(key))[1]
+        return read_footer(self.local(key))[1]
 
     def files(self, stage: str | None = None) -> Iterator[Path]:
-        """Yield the files of one stage or of all, in the order of their names."""
+        """Yield the files of one stage or of all, in the order of their names; those in a bucket are fetched."""
+        if self._mirror is not None:
+            for name in self._mirror.names(stage):
+                if (path := self._mirror.local(name)) is not None:
+                    yield path
+            return
         stages = [self.root / stage] if stage is not None else _folders(self.root, STAGE_NAME)
         for folder in stages:
             for shard in _folders(folder, re.compile(r"[0-9a-f]{2}")):
@@ -195,6 +241,8 @@ class Store:
 
     def stages(self) -> list[str]:
         """Return the names of the stages that have files."""
+        if self._mirror is not None:
+            return list(dict.fromkeys(name.partition("/")[0] for name in self._mirror.names()))
         return [folder.name for folder in _folders(self.root, STAGE_NAME) if any(self.files(folder.name))]
 
     def entries(self, stage: str) -> Iterator[StoreEntry]:
@@ -221,6 +269,8 @@ class Store:
         StoreError
             If there is no such folder, or a file cannot be deleted.
         """
+        if self._mirror is not None:
+            return self._verify_remote(self._mirror, repair)
         if not self.root.is_dir():
             raise StoreError(f"there is no store at {str(self.root)!r}; give the folder passed as --out")
         ours = set(self.files())
@@ -244,6 +294,11 @@ class Store:
         """Merge the files of a stage into one for analysis; see `evfr._core.compaction.compact_stage`."""
         from evfr._core.compaction import compact_stage
 
+        if self.is_remote and (out is None or remove_sources):
+            raise StoreError(
+                f"files of {self.shown} are merged into a local file, and stay; give a local folder (--out), "
+                "and leave --remove-sources out"
+            )
         target = Path(out) if out is not None else self.root / f"{stage}.parquet"
         return compact_stage(self, stage, target, remove_sources=remove_sources)
 
@@ -257,6 +312,18 @@ class Store:
         given: Any = path if hasattr(path, "remote_identity") else Path(path)
         return cached_hash(self.root / _HASHES, given, compute)
 
+    def _verify_remote(self, mirror: Mirror, repair: bool) -> list[StoreFinding]:
+        findings = []
+        for name, size, is_ours, message in mirror.inspect():
+            status = ("corrupt" if message else "ok") if is_ours else "foreign"
+            is_removed = repair and status == "corrupt"
+            if is_removed:
+                mirror.delete(name)
+            findings.append(StoreFinding(mirror.address(name), status, message, size, is_removed))
+        if not findings:
+            raise StoreError(f"there is no store at {self.shown!r}; give the address passed as --out")
+        return findings
+
     def _inspect(self, path: Path, is_ours: bool) -> StoreFinding | None:
         try:
             status = path.lstat()
@@ -269,8 +336,7 @@ class Store:
                 if self.path(entry.key) != path:
                     raise damage(path, "it holds what belongs under another name")
             except StoreError as error:
-                reason = str(error).removeprefix(f"cannot use {str(path)!r}: ").split("; delete the file")[0]
-                return StoreFinding(path, "corrupt", reason, size)
+                return StoreFinding(path, "corrupt", damage_reason(path, error), size)
             return StoreFinding(path, "ok", "", size)
         if path.match(TEMPORARY_GLOB):
             age = time.time() - status.st_mtime

@@ -27,6 +27,7 @@ __all__ = [
     "StoreKey",
     "canonical",
     "damage",
+    "damage_reason",
     "digest_of",
     "iterate_rows",
     "read_entry",
@@ -84,6 +85,11 @@ class StoreKey:
         object.__setattr__(
             self, "digest", digest_of(STORE_SCHEMA, self.stage, self.video_hash, self.parameters)
         )
+
+    @property
+    def file_name(self) -> str:
+        """Where the file lies below the root of a store."""
+        return f"{self.stage}/{self.digest[:2]}/{self.digest}.parquet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +267,11 @@ def damage(path: Path, reason: str) -> StoreError:
         f"cannot use {str(path)!r}: {reason}; delete the file, or run evfr verify --repair, "
         "and it will be computed again"
     )
+
+
+def damage_reason(path: Path, error: StoreError) -> str:
+    """Return the reason alone that `damage` was given for a file."""
+    return str(error).removeprefix(f"cannot use {str(path)!r}: ").split("; delete the file")[0]
 
 
 def canonical(value: Any, what: str) -> str:

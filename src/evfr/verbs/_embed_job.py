@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from evfr._core.remote_store import StoreRoot
     from evfr._core.store import StoreKey
     from evfr.verbs._measure import Damaged
     from evfr.video import VideoSource
@@ -76,7 +77,7 @@ class EmbedJob:
     """
 
     source: VideoSource
-    store: Path
+    store: StoreRoot
     spec: ModelSpec
     parameters: Mapping[str, Any]
     every: int | None

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from evfr._core.remote_store import StoreRoot
     from evfr._core.store import StoreKey
     from evfr._core.types import Problem
     from evfr.distributed import Executor, Outcome
@@ -75,7 +76,7 @@ def embed_sources(
     precision: str = "auto",
     batch_size: int | None = None,
     model_options: Mapping[str, Any] | None = None,
-    store: Path,
+    store: StoreRoot,
     executor: str | Executor = "processes",
     jobs: int | None = None,
     memory_limit_mb: int | None = None,
@@ -153,7 +154,7 @@ def locate(
     precision: str,
     batch_size: int | None,
     model_options: Mapping[str, Any] | None,
-    store: Path,
+    store: StoreRoot,
     executor: str | Executor,
     jobs: int | None,
     memory_limit_mb: int | None,
@@ -214,7 +215,7 @@ def locate(
 
 
 def read_embedded(
-    store: Path, source: VideoSource, found: Located | Problem, parameters: Mapping[str, Any]
+    store: StoreRoot, source: VideoSource, found: Located | Problem, parameters: Mapping[str, Any]
 ) -> EmbeddedVideo:
     """Read one video's vectors and what is known about its frames.
 

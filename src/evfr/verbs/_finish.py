@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from evfr._core.remote_store import StoreRoot
     from evfr._core.selection import Selection
     from evfr.reports import StrideRow
     from evfr.verbs._choose import Chosen
@@ -24,7 +25,7 @@ class Run:
     """Say where a run writes and how it executes; nothing here changes which frames are taken."""
 
     out: Path | None
-    store: Path
+    store: StoreRoot
     has_frames: bool
     has_report: bool
     executor: str

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from evfr._core.remote_store import StoreRoot
     from evfr._core.store import StoreKey
     from evfr.distributed import Outcome
     from evfr.reports import PackedThumbnails
@@ -48,7 +49,7 @@ class ExtractJob:
     """
 
     source: VideoSource
-    store: Path
+    store: StoreRoot
     frames: StoreKey
     indices: NDArray[np.int64]
     names: tuple[str, ...]

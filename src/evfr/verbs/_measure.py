@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from evfr._core.remote_store import StoreRoot
     from evfr._core.store import StoreKey
     from evfr._core.types import FrameTable, Problem
     from evfr.verbs._embed_job import ModelSpec
@@ -40,7 +41,7 @@ class MeasureJob:
     """Say what to measure on one video; travels to the child process."""
 
     source: VideoSource
-    store: Path
+    store: StoreRoot
     signals: tuple[str, ...]
     profile: str
     embedding: str | None
@@ -124,7 +125,7 @@ def measure(
     profile: str,
     embedding: str | None,
     damaged: Damaged,
-    store: Path,
+    store: StoreRoot,
     executor: str,
     jobs: int | None,
     memory_limit_mb: int | None,

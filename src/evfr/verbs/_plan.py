@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from evfr._core.remote_store import StoreRoot
     from evfr.verbs._embed_pass import EmbedJob, ModelSpec
     from evfr.verbs._request import Request
     from evfr.video import VideoSource
@@ -23,7 +24,7 @@ def plan(
     sources: Sequence[VideoSource],
     request: Request,
     signals: Sequence[str],
-    store: Path,
+    store: StoreRoot,
     jobs: int | None,
     device: str = "auto",
 ) -> dict[str, Any]:
@@ -128,7 +129,7 @@ def _model_of(request: Request, device: str) -> ModelSpec | None:
     )
 
 
-def _embed_job(source: VideoSource, store: Path, spec: ModelSpec, request: Request) -> EmbedJob:
+def _embed_job(source: VideoSource, store: StoreRoot, spec: ModelSpec, request: Request) -> EmbedJob:
     from evfr.verbs._embed_pass import EmbedJob, load_model
 
     every = 1 if request.every is None and request.fps is None else request.every

@@ -6,13 +6,13 @@ import hashlib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from evfr._core.remote_store import StoreRoot
     from evfr._core.store import StoreKey
     from evfr.sampling import Part, Pool, Sample
     from evfr.verbs._embedding import EmbeddedVideo
@@ -57,7 +57,7 @@ class PoolJob:
     """Say what to pool of one video; travels to the child process."""
 
     video_id: str
-    store: Path
+    store: StoreRoot
     embedding: StoreKey
     method: str
     metric: str
@@ -221,7 +221,7 @@ def _without(video: Measured, problem: Any) -> EmbeddedVideo:
     )
 
 
-def _read(store: Path, key: StoreKey, method: str, metric: str) -> tuple[Pool, NDArray[np.float16]]:
+def _read(store: StoreRoot, key: StoreKey, method: str, metric: str) -> tuple[Pool, NDArray[np.float16]]:
     from evfr._core.store import Store
     from evfr._core.vectors import column_to_vectors
     from evfr.sampling import Pool
@@ -243,7 +243,7 @@ def _read(store: Path, key: StoreKey, method: str, metric: str) -> tuple[Pool, N
 
 def _with_pool(
     video: EmbeddedVideo,
-    store: Path,
+    store: StoreRoot,
     place: Any,
     pool: Pool,
     vectors: NDArray[np.float16],

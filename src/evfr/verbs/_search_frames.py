@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from evfr._core.embedding_set import EmbeddingSet
+    from evfr._core.remote_store import StoreRoot
     from evfr._core.types import Problem
     from evfr.video import VideoSource
 
@@ -19,7 +20,7 @@ def extract_found(
     frames: Mapping[str, Sequence[int]],
     videos: Sequence[str | Path],
     *,
-    store: Path,
+    store: StoreRoot,
     folder: Path,
     image_format: str,
     quality: int,
@@ -93,7 +94,7 @@ def extract_found(
 
 
 def _sources(
-    vectors: EmbeddingSet, wanted: Sequence[str], videos: Sequence[str | Path], store: Path
+    vectors: EmbeddingSet, wanted: Sequence[str], videos: Sequence[str | Path], store: StoreRoot
 ) -> tuple[list[VideoSource], list[Problem]]:
     """Find the videos whose bytes the embeddings were made from; those of the same name are looked at first."""
     from evfr._core.store import Store

@@ -68,6 +68,7 @@ def compact(
     stages: Sequence[str] = (),
     out: Path | None = None,
     remove_sources: bool = False,
+    allow_remote: Sequence[str] = (),
 ) -> CompactResult:
     """Merge the many small files of a store into one Parquet file per stage, for pandas, polars or DuckDB.
 
@@ -77,7 +78,8 @@ def compact(
     Parameters
     ----------
     store : path or None
-        Folder of the store; None is the user's cache folder, or ``EVFR_STORE``.
+        Folder of the store, also ``s3://bucket/folder`` (then with ``out``); None is the user's cache folder,
+        or ``EVFR_STORE``.
     stages : sequence of str
         Which stages, for example ``frames`` or ``signal-flow``; none means all.
     out : Path or None
@@ -85,6 +87,8 @@ def compact(
     remove_sources : bool
         Delete the small files afterwards. The store then forgets these results, and a next run computes them
         again.
+    allow_remote : sequence of str
+        Use a remote store below these prefixes, for example ``s3://bucket/folder``; without it none is used.
 
     Returns
     -------
@@ -103,21 +107,26 @@ def compact(
     >>> compact(tempfile.mkdtemp()).stages
     ()
     """
+    from evfr._core.remote_store import store_root
     from evfr._core.store import Store
     from evfr.errors import StoreError
     from evfr.verbs._measure import default_store
 
-    root = Path(store) if store is not None else default_store()
-    if not root.is_dir():
+    root = store_root(default_store() if store is None else store, allow_remote)
+    if isinstance(root, Path) and not root.is_dir():
         raise StoreError(f"there is no store at {str(root)!r}; give the folder passed as --out to evfr score")
     source = Store(root)
-    folder = root if out is None else Path(out)
+    folder = None if out is None else Path(out)
     wanted = [stages] if isinstance(stages, str) else list(dict.fromkeys(stages)) or source.stages()
     return CompactResult(
         tuple(
             CompactedStage(
                 stage,
-                *source.compact(stage, out=folder / f"{stage}.parquet", remove_sources=remove_sources),
+                *source.compact(
+                    stage,
+                    out=None if folder is None else folder / f"{stage}.parquet",
+                    remove_sources=remove_sources,
+                ),
             )
             for stage in wanted
         )

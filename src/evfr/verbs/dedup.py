@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -117,6 +118,7 @@ def dedup(
     model: str | None = None,
     out: Path | None = None,
     skip_damaged: bool = False,
+    allow_remote: Sequence[str] = (),
 ) -> DedupResult:
     """Find the frames that are within a threshold of a frame kept before them, over all videos of a store.
 
@@ -126,7 +128,7 @@ def dedup(
     Parameters
     ----------
     store : path
-        Folder given as ``--out`` to ``evfr embed``.
+        Folder, or address, given as ``--out`` to ``evfr embed``.
     threshold : float or None
         Largest distance of a duplicate; None is 0.05 for cosine and 6 bits for hashes, and must be given otherwise.
     metric : {"cosine", "euclidean", "manhattan", "chebyshev"}
@@ -143,6 +145,8 @@ def dedup(
         Write ``kept.parquet`` and ``dropped.parquet`` into this folder.
     skip_damaged : bool
         Leave damaged entries of the store out and name them, instead of stopping.
+    allow_remote : sequence of str
+        Use a remote store below these prefixes, for example ``s3://bucket/folder``; without it none is used.
 
     Returns
     -------
@@ -168,13 +172,16 @@ def dedup(
     DedupResult(cosine <= 0.02: 412 kept, 2588 dropped)
     """
     from evfr._core.embedding_set import EmbeddingSet
+    from evfr._core.remote_store import store_root
     from evfr._core.types import Problem
     from evfr.errors import ProblemCode
 
     if hash_ and metric != "cosine":
         raise ValueError(f"hashes are compared by their bits; leave metric {metric!r} out, or hash_")
     limit = _threshold(threshold, metric, hash_)
-    vectors = EmbeddingSet.open(store, model, damaged="drop" if skip_damaged else "fail")
+    vectors = EmbeddingSet.open(
+        store_root(store, allow_remote), model, damaged="drop" if skip_damaged else "fail"
+    )
     if hash_ and (vectors.model.embedder.get("name"), vectors.dimension) != ("dct", 63):
         raise ValueError(
             f"hashes are made from embeddings by 'dct' (D 63), these are by {vectors.model.name!r} "

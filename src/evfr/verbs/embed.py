@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
+    from evfr._core.remote_store import StoreRoot
     from evfr._core.types import Problem
     from evfr.distributed import Executor
     from evfr.signals import Embedder
@@ -76,7 +77,7 @@ class EmbedResult:
     model: str
     parameters: Mapping[str, Any]
     dimension: int
-    store: Path
+    store: StoreRoot
     seconds: float
 
     @property
@@ -153,7 +154,8 @@ def embed(
         Frames that damage may have reached: mark them, so that nothing selects them; treat them as sound; or give
         the video up.
     out : Path or None
-        The store to read from and write to; None is the user's cache folder, or ``EVFR_STORE``.
+        The store to read from and write to, also ``s3://bucket/folder`` where ``allow_remote`` names it; None is the
+        user's cache folder, or ``EVFR_STORE``.
     shard : str or None
         Do only this part of the videos: ``RANK/COUNT``, ranks from 0, or ``env`` for what torchrun sets.
 
@@ -176,7 +178,8 @@ def embed(
     gpus_per_worker : float
         With ``ray``: how many GPUs each worker reserves; it may be a fraction.
     allow_remote : sequence of str
-        Read remote files below these prefixes, for example ``s3://bucket/folder``; without it none is read.
+        Read remote files, and use a remote store, below these prefixes, for example ``s3://bucket/folder``; without
+        it none is used.
 
     Raises
     ------
@@ -204,6 +207,7 @@ def embed(
     """
     import time
 
+    from evfr._core.remote_store import store_root
     from evfr.verbs._embedding import locate
     from evfr.verbs._measure import default_store
     from evfr.video import resolve_inputs
@@ -213,7 +217,7 @@ def embed(
         [paths] if isinstance(paths, str | Path) else list(paths), allow_remote=allow_remote
     )
     sources, device = _take_shard(sources, shard, device)
-    root = Path(out) if out is not None else default_store()
+    root = store_root(default_store() if out is None else out, allow_remote)
     _check_store(root)
     located, parameters = locate(
         sources,
@@ -258,7 +262,7 @@ def _take_shard(
     return [sources[row] for row in rows], local_device(part) if device == "auto" else device
 
 
-def _check_store(root: Path) -> None:
+def _check_store(root: StoreRoot) -> None:
     """Refuse a store of another version before anything is computed into it."""
     from evfr._core.store import Store
     from evfr._core.store_format import read_footer
@@ -269,7 +273,7 @@ def _check_store(root: Path) -> None:
 
 
 def _summarise(
-    root: Path, source: VideoSource, found: Located | Problem, parameters: Mapping[str, Any]
+    root: StoreRoot, source: VideoSource, found: Located | Problem, parameters: Mapping[str, Any]
 ) -> tuple[VideoVectors, Sequence[Problem], int]:
     from evfr._core.store import Store
     from evfr.verbs._embedding import read_embedded

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
+    from evfr._core.remote_store import StoreRoot
     from evfr._core.selection import Selection
     from evfr._core.types import Problem
     from evfr.verbs._measure import Measured
@@ -73,7 +74,8 @@ def extract(
     quality : int
         JPEG quality, 1 to 100.
     store : Path or None
-        Where measurements are kept; None is the user's cache folder, or ``EVFR_STORE``.
+        Where measurements are kept, also ``s3://bucket/folder`` where ``allow_remote`` names it; None is the user's
+        cache folder, or ``EVFR_STORE``.
 
     Returns
     -------
@@ -91,7 +93,8 @@ def extract(
     timeout_seconds : float or None
         Give a video up when it makes no progress for this long; None waits for ever.
     allow_remote : sequence of str
-        Read remote files below these prefixes, for example ``s3://bucket/folder``; without it none is read.
+        Read remote files, and use a remote store, below these prefixes, for example ``s3://bucket/folder``; without
+        it none is used.
 
     Raises
     ------
@@ -107,6 +110,7 @@ def extract(
     >>> import evfr
     >>> evfr.extract("evfr-out", out="frames")  # doctest: +SKIP
     """
+    from evfr._core.remote_store import store_root
     from evfr._core.selection import Selection
     from evfr.verbs._measure import default_store, measure
     from evfr.video import VideoSource, source_path
@@ -116,7 +120,7 @@ def extract(
     chosen = selection if isinstance(selection, Selection) else Selection.load(selection)
     entries = {entry["video_id"]: entry for entry in chosen.manifest["inputs"]}
     wanted = [name for name in entries if len(chosen.for_video(name))]
-    root = Path(store) if store is not None else default_store()
+    root = store_root(default_store() if store is None else store, allow_remote)
     measured = measure(
         [
             VideoSource(name, source_path(entries[name]["path"], allow_remote), entries[name]["kind"])
@@ -184,7 +188,7 @@ def write_frames(
     image_format: str,
     quality: int,
     thumbnails: Mapping[str, Any],
-    store: Path,
+    store: StoreRoot,
     executor: str,
     jobs: int | None,
     memory_limit_mb: int | None,

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from evfr._core.remote_store import StoreRoot
     from evfr._core.types import FrameTable, Problem
     from evfr.verbs._measure import Measured
 
@@ -105,7 +106,7 @@ class ScoreResult:
 
     videos: tuple[VideoScore, ...]
     problems: tuple[Problem, ...]
-    store: Path
+    store: StoreRoot
 
     @property
     def failed_count(self) -> int:
@@ -160,7 +161,8 @@ def score(
     damaged : {"drop", "keep", "fail"}
         Frames that damage may have reached: measure no value at them, treat them as sound, or give the video up.
     out : Path or None
-        The store to read from and write to; None is the user's cache folder, or ``EVFR_STORE``.
+        The store to read from and write to, also ``s3://bucket/folder`` where ``allow_remote`` names it; None is the
+        user's cache folder, or ``EVFR_STORE``.
 
     Returns
     -------
@@ -178,7 +180,8 @@ def score(
     timeout_seconds : float or None
         Give a video up when it makes no progress for this long; None waits for ever.
     allow_remote : sequence of str
-        Read remote files below these prefixes, for example ``s3://bucket/folder``; without it none is read.
+        Read remote files, and use a remote store, below these prefixes, for example ``s3://bucket/folder``; without
+        it none is used.
 
     Raises
     ------
@@ -194,6 +197,7 @@ def score(
     >>> video.dynamicity["flow"]  # doctest: +SKIP
     0.83
     """
+    from evfr._core.remote_store import store_root
     from evfr.verbs._embed_job import ModelSpec
     from evfr.verbs._measure import default_store, measure
     from evfr.video import resolve_inputs
@@ -202,7 +206,7 @@ def score(
     sources = resolve_inputs(
         [paths] if isinstance(paths, str | Path) else list(paths), allow_remote=allow_remote
     )
-    root = Path(out) if out is not None else default_store()
+    root = store_root(default_store() if out is None else out, allow_remote)
     measured = measure(
         sources,
         signals=names,

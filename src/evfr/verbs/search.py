@@ -135,13 +135,14 @@ def search(
     jobs: int | None = None,
     memory_limit_mb: int | None = 4096,
     timeout_seconds: float | None = 120.0,
+    allow_remote: Sequence[str] = (),
 ) -> SearchResult:
     """Find the frames whose embeddings are nearest to an image, a frame of the store or a text.
 
     Parameters
     ----------
     store : path
-        Folder given as ``--out`` to ``evfr embed``.
+        Folder, or address, given as ``--out`` to ``evfr embed``.
     queries : str, path, array, or a sequence of these
         An image file, a frame of the store as ``VIDEO:INDEX`` or ``VIDEO@SECONDS``, or text for models that know
         words (CLIP, SigLIP).
@@ -196,6 +197,8 @@ def search(
         Memory limit of a child process in MiB; None is no limit.
     timeout_seconds : float or None
         Give a video up when it makes no progress for this long; None waits for ever.
+    allow_remote : sequence of str
+        Use a remote store below these prefixes, for example ``s3://bucket/folder``; without it none is used.
 
     Raises
     ------
@@ -221,6 +224,7 @@ def search(
     [('drive.mp4', 314), ('night.mp4', 20), ('drive.mp4', 290)]
     """
     from evfr._core.embedding_set import EmbeddingSet
+    from evfr._core.remote_store import store_root
     from evfr._core.types import Problem
     from evfr.errors import ProblemCode
     from evfr.verbs._search_index import nearest_rows, open_index
@@ -234,7 +238,8 @@ def search(
         raise ValueError(f"quality must lie in 1..100, got {quality}")
     if (out is None) != (not videos):
         raise ValueError("out and videos go together: where to write the frames, and where their videos are")
-    vectors = EmbeddingSet.open(store, model, damaged="drop" if skip_damaged else "fail")
+    root = store_root(store, allow_remote)
+    vectors = EmbeddingSet.open(root, model, damaged="drop" if skip_damaged else "fail")
     asked = read_queries(queries, vectors, as_)
     rows = query_vectors(asked, vectors, weights=weights, device=device)
     found, is_cached = open_index(
@@ -258,7 +263,7 @@ def search(
             [query.text for query in asked],
             Path(out),
             videos,
-            store=Path(store),
+            store=root,
             image_format=image_format,
             quality=quality,
             executor=executor,

@@ -172,7 +172,8 @@ def select(
     no_report : bool
         Write no report page.
     store : Path or None
-        Where measurements are kept; None is the user's cache folder, or ``EVFR_STORE``.
+        Where measurements are kept, also ``s3://bucket/folder`` where ``allow_remote`` names it; None is the user's
+        cache folder, or ``EVFR_STORE``.
     device : str
         Where the embedding model runs: ``auto``, ``cpu``, ``cuda``, ``cuda:1``.
     executor : {"serial", "processes", "ray"}
@@ -184,7 +185,8 @@ def select(
     timeout_seconds : float or None
         Give a video up when it makes no progress for this long; None waits for ever.
     allow_remote : sequence of str
-        Read remote files below these prefixes, for example ``s3://bucket/folder``; without it none is read.
+        Read remote files, and use a remote store, below these prefixes, for example ``s3://bucket/folder``; without
+        it none is used.
 
     Raises
     ------
@@ -209,6 +211,7 @@ def select(
     >>> chosen.indices[:3]  # doctest: +SKIP
     array([ 2,  7, 12])
     """
+    from evfr._core.remote_store import store_root
     from evfr.verbs._check_select import check_request, default_signal, refuse_choices
     from evfr.verbs._finish import Run, finish
     from evfr.verbs._measure import default_store
@@ -216,7 +219,7 @@ def select(
 
     run = Run(
         out=None if out is None else Path(out),
-        store=default_store() if store is None else Path(store),
+        store=store_root(default_store() if store is None else store, allow_remote),
         has_frames=not no_frames,
         has_report=not no_report,
         executor=executor,

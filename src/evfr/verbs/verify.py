@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from evfr._core.remote_store import StoreRoot
     from evfr._core.store import StoreFinding
 
 __all__ = ["VerifyResult", "verify"]
@@ -18,7 +20,7 @@ class VerifyResult:
 
     Attributes
     ----------
-    store : Path
+    store : Path or RemoteRoot
         The folder that was looked at.
     file_count : int
         How many files of the store are sound.
@@ -28,7 +30,7 @@ class VerifyResult:
         The files that are not: ``corrupt``, ``temporary`` (left by a process that died) or ``foreign``.
     """
 
-    store: Path
+    store: StoreRoot
     file_count: int
     size_bytes: int
     findings: tuple[StoreFinding, ...]
@@ -68,7 +70,9 @@ class VerifyResult:
         return "\n".join(lines)
 
 
-def verify(store: str | Path | None = None, *, repair: bool = False) -> VerifyResult:
+def verify(
+    store: str | Path | None = None, *, repair: bool = False, allow_remote: Sequence[str] = ()
+) -> VerifyResult:
     """Check every file of a store: readable, named by its content, checksums right, nothing left behind.
 
     Exit code 3 says that corrupt files are there (and were not repaired).
@@ -76,10 +80,13 @@ def verify(store: str | Path | None = None, *, repair: bool = False) -> VerifyRe
     Parameters
     ----------
     store : path or None
-        Folder of the store; None is the user's cache folder, or ``EVFR_STORE``.
+        Folder of the store, also ``s3://bucket/folder``, which is fetched whole; None is the user's cache folder,
+        or ``EVFR_STORE``.
     repair : bool
         Delete corrupt files, which are then computed again when needed, and temporary files older than an
         hour. Files that evfr did not make are never touched.
+    allow_remote : sequence of str
+        Use a remote store below these prefixes, for example ``s3://bucket/folder``; without it none is used.
 
     Returns
     -------
@@ -98,10 +105,11 @@ def verify(store: str | Path | None = None, *, repair: bool = False) -> VerifyRe
     >>> verify(tempfile.mkdtemp()).file_count
     0
     """
+    from evfr._core.remote_store import store_root
     from evfr._core.store import Store
     from evfr.verbs._measure import default_store
 
-    root = Path(store) if store is not None else default_store()
+    root = store_root(default_store() if store is None else store, allow_remote)
     findings = Store(root).verify(repair=repair)
     sound = [finding for finding in findings if finding.status == "ok"]
     return VerifyResult(
