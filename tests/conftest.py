@@ -16,3 +16,12 @@ def data_dir() -> Path:
     if not folder.is_dir():
         pytest.skip(f"EVFR_DATA not found: {folder}; set EVFR_DATA to the folder of real clips")
     return folder
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Count everything that starts a Ray cluster among the slow tests: one start takes many seconds."""
+    for item in items:
+        parameters = getattr(getattr(item, "callspec", None), "params", {})
+        if "ray" in [value for value in parameters.values() if isinstance(value, str)]:
+            item.add_marker(pytest.mark.slow)

@@ -175,6 +175,7 @@ def test_a_clean_run_makes_the_same_store(
     assert len(clean) == 12
 
 
+@pytest.mark.slow
 def test_videos_that_always_kill_or_hang_cost_the_others_nothing(
     executor: str, footage: Path, clean: dict[str, bytes], tmp_path: Path
 ) -> None:

@@ -24,6 +24,8 @@ from helpers.clips import moving_square, write_clip
 from helpers.clusters import local_cluster
 from helpers.runs import is_alive, script, wait_until
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="class")
 def cluster() -> Iterator[None]:

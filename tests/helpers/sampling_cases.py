@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from evfr.errors import ConstraintError
-from evfr.sampling import Constraints, allocate, sample
+from evfr.sampling import SAMPLERS, Constraints, allocate, sample, takes_embeddings
 
+ON_WEIGHTS = {name: sampler for name, sampler in SAMPLERS.items() if not takes_embeddings(sampler)}
 METHODS = ("uniform", "systematic", "auto", "random", "adaptive", "allocate")
 
 

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 
 from evfr.errors import ConstraintError
-from evfr.sampling import SAMPLERS, Constraints, feasible_range, sample
+from evfr.sampling import Constraints, feasible_range, sample
+from helpers.sampling_cases import ON_WEIGHTS
 from helpers.subsets import constrained_videos, feasible_counts, satisfies
 
 
@@ -24,7 +25,7 @@ def test_exact_against_all_subsets(video):
     else:
         with pytest.raises(ConstraintError, match=r"frame|gap"):
             feasible_range(n_frames, constraints, times)
-    for method in SAMPLERS:
+    for method in ON_WEIGHTS:
         for n in range(n_frames + 1):
             if n in counts:
                 chosen = sample(method, weights, n, times=times, seed=n, constraints=constraints)
