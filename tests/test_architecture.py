@@ -35,7 +35,10 @@ MAY_BE_SIDE_BY_SIDE = {
     ("cli", "_cli"),
     ("__main__", "cli"),
 }
-LIGHT = ("numpy", "cv2", "av", "pyarrow", "numba", "PIL", "torch", "onnxruntime", "matplotlib", "faiss", "ray", "fsspec")
+LIGHT = (
+    *("numpy", "cv2", "av", "pyarrow", "numba", "PIL"),
+    *("torch", "onnxruntime", "matplotlib", "faiss", "ray", "fsspec"),
+)
 MUST_STAY_LIGHT = (
     "__init__",
     "__main__",
