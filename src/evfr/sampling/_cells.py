@@ -49,8 +49,8 @@ def time_cells(
     -----
     Where ``count`` reaches for all scenes that have a usable frame, each gets at least one stretch, and the rest by
     largest remainder in proportion to duration; a scene is split into stretches of equal duration. Else the whole
-    video is split into stretches of equal duration, whatever its scenes. Only usable frames have a duration here. A stretch without a usable frame is joined
-    to the one before, or the first one to the one after.
+    video is split into stretches of equal duration, whatever its scenes. Only usable frames have a duration here.
+    A stretch without a usable frame is joined to the one before, or the first one to the one after.
 
     Examples
     --------
