@@ -93,8 +93,13 @@ class Bucket:
             )
 
         def send(system: Any) -> None:
-            where = f"{self._root.url.host}/{self._prefix}{name}"
-            system.pipe_file(where, data, chunksize=_MOST_BYTES)
+            host, key = self._root.url.host, self._prefix + name
+            if self._root.url.scheme == "s3":
+                system.pipe_file(f"{host}/{key}", data, chunksize=_MOST_BYTES)
+            else:
+                # Not by `pipe_file`, which first asks a second server, by gRPC, what kind of bucket it is.
+                where = f"{system._location}/upload/storage/v1/b/{{}}/o"
+                system.call("POST", where, host, uploadType="media", name=key, data=data)
 
         self._retry("write", name, send)
 
@@ -126,7 +131,8 @@ class Bucket:
         self, action: str, name: str, attempt: Callable[[Any], _Result], **missing: Any
     ) -> _Result | Any:
         """Try until it works; ``missing`` is what stands for "no such object", else that is an error."""
-        for trial in range(1, TRIES + 1):
+        tries = TRIES if self._root.url.scheme == "s3" else 1  # gcsfs tries six times itself
+        for trial in range(1, tries + 1):
             try:
                 return attempt(filesystem(self._root.url, self._root.access))
             except MissingExtraError:
@@ -143,8 +149,8 @@ class Bucket:
                     advice = _ADVICE.get(status, "check the address, or try again later")
                     what = reason if refused is not None else f"the server answers {status}: {advice}"
                     raise self._failure(action, name, what) from error
-                if trial == TRIES:
-                    what = f"tried {TRIES} times: {f'the server answers {status}' if status else reason}"
+                if trial == tries:
+                    what = f"tried {tries if tries > 1 else 6} times: {f'the server answers {status}' if status else reason}"
                     raise self._failure(action, name, f"{what}; check the network and run again") from error
             # Many processes that lost one server shall not come back at the same moment.
             time.sleep(BACKOFF_SECONDS * 2 ** (trial - 1) * random.uniform(0.5, 1.0))
