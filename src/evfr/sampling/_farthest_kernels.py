@@ -12,7 +12,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from evfr.sampling._farthest_plain import between, squared_distance
+from evfr.sampling._farthest_plain import between, between_below, squared_distance
+from evfr.sampling._farthest_vectors import LANES, lane_distances
 
 __all__ = [
     "ARENA",
@@ -33,9 +34,6 @@ WIDTH = 32
 
 EXACT, ASK, MISSING, ARENA, FULL = 0, 1, 2, 3, 4
 """Why `take_on` returned."""
-
-LANES = 16
-"""Picks compared with a point at once."""
 
 N_PICKS, SWEEPS, CURSOR, N_WANTED, ARENA_USED, N_TAKEN, LIST_ROOM = range(7)
 THRESHOLD, SLACK, GAMMA, ROW_SLACK, ROW_GAMMA, ZERO = range(6)
@@ -147,7 +145,7 @@ def _refresh_group(g, groups, points, picks, arena, rows, scratch, wanted, state
     first, count, begin, is_dense = groups[0], groups[6], groups[7], groups[9]
     sketch, key, applied, _, slot, length = points
     near, row32, row64 = picks
-    own32, own64, terms, plan, active, chosen = scratch
+    own32, own64, terms, plan, active, chosen, lanes, bounds = scratch
     threshold, zero = limits[THRESHOLD], limits[ZERO]
     slack, gamma, row_slack, row_gamma = limits[SLACK], limits[GAMMA], limits[ROW_SLACK], limits[ROW_GAMMA]
     is_unit = len(row64) > 0
@@ -161,7 +159,10 @@ def _refresh_group(g, groups, points, picks, arena, rows, scratch, wanted, state
     while n_active > 0 and start < stop:
         n_chosen = min(LANES, stop - start)
         for i in range(n_chosen):
-            chosen[i] = start + i if is_dense[g] else arena[begin[g] + start + i]
+            p = start + i if is_dense[g] else arena[begin[g] + start + i]
+            chosen[i] = p
+            for k in range(WIDTH):
+                lanes[k, i] = near[p, k]
         n_kept = 0
         for a in range(n_active):
             j = active[a]
@@ -170,25 +171,26 @@ def _refresh_group(g, groups, points, picks, arena, rows, scratch, wanted, state
             root = np.sqrt(best)
             need = (root + slack) ** 2 * gamma
             need_row = (root + row_slack) ** 2 * row_gamma + 1e-37
+            lane_distances(sketch, j, lanes, bounds)
             i = applied[j] - start
             is_scaled = False
             is_missing = False
             while i < n_chosen:
-                p = chosen[i]
-                if between(sketch, j, near, p) < need:
+                if bounds[i] < need:
                     if place < 0:
                         is_missing = True
                         break
+                    p = chosen[i]
                     exact = np.inf
                     if is_unit:
                         if not is_scaled:
                             _scale(rows, place, length[j], own32, own64)
                             is_scaled = True
-                        if between(own32, 0, row32, p) < need_row:
+                        if between_below(own32, 0, row32, p, need_row) < need_row:
                             exact = squared_distance(own64, row64[p], terms, plan)
                             if exact <= zero:
                                 exact = 0.0
-                    elif between(rows, place, row32, p) < need_row:
+                    elif between_below(rows, place, row32, p, need_row) < need_row:
                         exact = squared_distance(rows[place], row32[p], terms, plan)
                     if exact < best:
                         best = exact

@@ -10,7 +10,6 @@ from evfr.sampling._farthest_kernels import (
     ARENA,
     ASK,
     FULL,
-    LANES,
     MISSING,
     N_TAKEN,
     N_WANTED,
@@ -32,6 +31,7 @@ from evfr.sampling._farthest_plain import (
     unit_rows,
 )
 from evfr.sampling._farthest_sketch import GROUP, Sketches, ball_groups, group_points, sketch_rows
+from evfr.sampling._farthest_vectors import LANES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -140,6 +140,8 @@ class _Engine:
             sum_plan(width),
             np.empty(GROUP, np.int64),
             np.empty(LANES, np.int64),
+            np.zeros((WIDTH, LANES), np.float32),
+            np.empty(LANES, np.float32),
         )
         self.state = np.array([len(before), 0, 0, 0, self.n_used, n_taken, MOST_ROOM], np.int64)
         self.limits = np.array(

@@ -13,6 +13,7 @@ import numpy as np
 from numba import njit
 
 from evfr._core.distances import distances
+from evfr.sampling._farthest_vectors import LANES, eight_sums, lane_sum
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,6 +26,7 @@ __all__ = [
     "Greedy",
     "Order",
     "between",
+    "between_below",
     "bound_margin",
     "pairwise_sum",
     "plain_order",
@@ -32,6 +34,9 @@ __all__ = [
     "sum_plan",
     "unit_rows",
 ]
+
+PART = 128
+"""Coordinates summed before a sum is compared with its limit."""
 
 COSINE_ZERO = 1e-28
 """Squared distances of unit rows up to this are rounding of equal directions, and count as 0."""
@@ -122,19 +127,45 @@ def between(a, i, b, j):  # type: ignore[no-untyped-def]
     return total
 
 
+@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"}, forceinline=True)
+def between_below(a, i, b, j, limit):  # type: ignore[no-untyped-def]
+    """Return `between`, or what it has come to when that is ``limit`` or more."""
+    total = np.float32(0.0)
+    width = a.shape[1]
+    whole = width - width % LANES
+    for start in range(0, whole, PART):
+        total += lane_sum(a, i, b, j, start, min(start + PART, whole))
+        if total >= limit:
+            return total
+    for k in range(whole, width):
+        difference = a[i, k] - b[j, k]
+        total += difference * difference
+    return total
+
+
 @njit(cache=True, nogil=True)
 def bound_margin(width):  # type: ignore[no-untyped-def]
     """Return by how much, relatively, a float32 sum of so many squares may exceed the true one, at most."""
     return 1.1 * (width + 8) * 2.0**-24
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, forceinline=True)
 def squared_distance(a, b, terms, plan):  # type: ignore[no-untyped-def]
     """Return the squared Euclidean distance of two rows in float64; ``terms`` (D + 64,) is scratch."""
-    for k in range(len(a)):
-        difference = np.float64(a[k]) - np.float64(b[k])
-        terms[k] = difference * difference
-    return pairwise_sum(terms, plan)
+    top = len(terms) - 64
+    for leaf in range(len(plan)):
+        start, n = plan[leaf, 0], plan[leaf, 1]
+        stop = start + n - n % 8
+        total = eight_sums(a, b, start, stop) if n >= 8 else 0.0
+        for k in range(stop, start + n):
+            difference = np.float64(a[k]) - np.float64(b[k])
+            total += difference * difference
+        terms[top] = total
+        for _ in range(plan[leaf, 2]):
+            top -= 1
+            terms[top] += terms[top + 1]
+        top += 1
+    return terms[len(terms) - 64]
 
 
 @njit(cache=True, nogil=True)
