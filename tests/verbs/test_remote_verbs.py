@@ -120,3 +120,26 @@ def test_the_command_line_names_the_flag(site: Site, capsys: pytest.CaptureFixtu
     with pytest.raises(SystemExit, match="0"):
         main(["inspect", address, "--executor", "serial", "--allow-remote", f"{site.url}/v/", "--quiet"])
     assert "topsecret" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("verb", ["select", "extract", "search"])
+def test_results_are_not_written_to_addresses(verb, tmp_path, monkeypatch):
+    from evfr.errors import StoreError
+    from evfr.video import draw_clip
+
+    monkeypatch.chdir(tmp_path)
+    clip = draw_clip(tmp_path / "clip.mp4", seconds=0.4, size=(64, 48))
+    store = tmp_path / "store"
+    evfr.embed(clip, model="thumbnail", out=store, executor="serial")
+    evfr.select(clip, n=2, out=tmp_path / "chosen", store=store, executor="serial", no_report=True)
+    calls = {
+        "select": lambda out: evfr.select(clip, n=2, store=store, executor="serial", out=out),
+        "extract": lambda out: evfr.extract(tmp_path / "chosen", out=out, executor="serial"),
+        "search": lambda out: evfr.search(
+            store, ["clip.mp4:1"], k=2, out=out, videos=[clip], executor="serial"
+        ),
+    }
+    for out in ("s3://bucket/place", tmp_path.__class__("s3://bucket/place")):
+        with pytest.raises(StoreError, match="results are written to local folders only"):
+            calls[verb](out)
+    assert not (tmp_path / "s3:").exists()

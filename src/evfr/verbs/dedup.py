@@ -171,10 +171,14 @@ def dedup(
     >>> evfr.dedup("store", threshold=0.02, window_seconds=10)  # doctest: +SKIP
     DedupResult(cosine <= 0.02: 412 kept, 2588 dropped)
     """
+    from evfr._core.atomic import refuse_remote
     from evfr._core.embedding_set import EmbeddingSet
     from evfr._core.remote_store import store_root
     from evfr._core.types import Problem
     from evfr.errors import ProblemCode
+
+    if out is not None:
+        refuse_remote(Path(out))
 
     if hash_ and metric != "cosine":
         raise ValueError(f"hashes are compared by their bits; leave metric {metric!r} out, or hash_")

@@ -110,11 +110,13 @@ def extract(
     >>> import evfr
     >>> evfr.extract("evfr-out", out="frames")  # doctest: +SKIP
     """
+    from evfr._core.atomic import refuse_remote
     from evfr._core.remote_store import store_root
     from evfr._core.selection import Selection
     from evfr.verbs._measure import default_store, measure
     from evfr.video import VideoSource, source_path
 
+    refuse_remote(Path(out))
     if not 1 <= quality <= 100:
         raise ValueError(f"quality must lie in 1..100, got {quality}")
     chosen = selection if isinstance(selection, Selection) else Selection.load(selection)

@@ -223,12 +223,16 @@ def search(
     >>> [(hit.video_id, hit.frame_index) for hit in found.hits]  # doctest: +SKIP
     [('drive.mp4', 314), ('night.mp4', 20), ('drive.mp4', 290)]
     """
+    from evfr._core.atomic import refuse_remote
     from evfr._core.embedding_set import EmbeddingSet
     from evfr._core.remote_store import store_root
     from evfr._core.types import Problem
     from evfr.errors import ProblemCode
     from evfr.verbs._search_index import nearest_rows, open_index
     from evfr.verbs._search_query import query_vectors, read_queries
+
+    if out is not None:
+        refuse_remote(Path(out))
 
     if k < 0:
         raise ValueError(f"k must be 0 or more, got {k}")

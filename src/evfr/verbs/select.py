@@ -212,11 +212,14 @@ def select(
     array([ 2,  7, 12])
     """
     from evfr._core.remote_store import store_root
+    from evfr._core.atomic import refuse_remote
     from evfr.verbs._check_select import check_request, default_signal, refuse_choices
     from evfr.verbs._finish import Run, finish
     from evfr.verbs._measure import default_store
     from evfr.verbs._request import Request, frame_names
 
+    if out is not None:
+        refuse_remote(Path(out))
     run = Run(
         out=None if out is None else Path(out),
         store=store_root(default_store() if store is None else store, allow_remote),
