@@ -150,7 +150,8 @@ class Bucket:
                     what = reason if refused is not None else f"the server answers {status}: {advice}"
                     raise self._failure(action, name, what) from error
                 if trial == tries:
-                    what = f"tried {tries if tries > 1 else 6} times: {f'the server answers {status}' if status else reason}"
+                    reason = f"the server answers {status}" if status else reason
+                    what = f"tried {tries if tries > 1 else 6} times: {reason}"
                     raise self._failure(action, name, f"{what}; check the network and run again") from error
             # Many processes that lost one server shall not come back at the same moment.
             time.sleep(BACKOFF_SECONDS * 2 ** (trial - 1) * random.uniform(0.5, 1.0))
