@@ -36,7 +36,7 @@ class Sketches(NamedTuple):
     slack : float
         A distance of two sketches exceeds that of their rows by less than this.
     largest : float
-        Largest absolute value in any row.
+        No value in a row, scaled to length 1 under cosine, is larger than this.
     """
 
     points: NDArray[np.float32]
@@ -102,7 +102,7 @@ def sketch_rows(
     lengths = np.ones(total if is_unit else 0)
     plan, own64 = sum_plan(width), np.empty(width)
     piece = np.empty((PIECE, width))
-    farthest_square = largest = 0.0
+    farthest_square = 0.0
     for start, block in rows.blocks():
         a, b = np.searchsorted(members, [start, start + len(block)])
         local = members[a:b] - start
@@ -117,7 +117,6 @@ def sketch_rows(
                 lengths[out] = np.sqrt((exact * exact).sum(axis=1))
                 exact /= lengths[out, np.newaxis]
             _measure(own, lengths[out] if is_unit else lengths, row, zero, plan, own64, keys[out])
-            largest = max(largest, float(own.max()), -float(own.min()))
             exact -= mean
             prefix = exact @ basis
             squares = np.einsum("ij,ij->i", exact, exact)
@@ -128,6 +127,7 @@ def sketch_rows(
     # Float64 rounding of squares - prefix^2 (under the root), of the projection, and float32 storage; for two points.
     epsilon = np.finfo(np.float64).eps
     share = np.sqrt(24.0 * (width + 32) * epsilon) + 2.0**-22
+    largest = float(np.sqrt(farthest_square) + np.abs(mean).max())
     return Sketches(points, keys, lengths, 2.0 * float(share * np.sqrt(farthest_square)), largest)
 
 
