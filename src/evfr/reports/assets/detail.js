@@ -39,9 +39,9 @@ const evfrDetail = (() => {
       title.textContent = visible(video.video_id);
       facts.textContent = visible([
         video.n_frames ? video.width + "\u00d7" + video.height + " " + video.codec : "",
-        plural(video.n_frames, "frame"), time(video.duration_seconds), plural(video.segments.length, "shot"),
+        plural(video.n_frames, "frame"), time(video.duration_seconds), video.n_frames ? plural(video.cuts.length + 1, "shot") : "",
         video.is_static ? "static: nothing moves" : "",
-        video.method ? video.method + ": " + video.method_reason : "",
+        video.method && video.method_reason ? video.method + ": " + video.method_reason : video.method,
       ].filter(Boolean).join(" \u00b7 "));
       const isEmpty = video.n_frames === 0;
       for (const part of [strip, keys, viewer, grid, gridTitle]) part.hidden = isEmpty;
