@@ -286,6 +286,7 @@ class TestDamage:
             EmbeddingSet.open(store)
 
 
+@pytest.mark.slow
 def test_one_large_entry_is_read_in_parts(tmp_path: Path) -> None:
     # Row groups hold about 64 MB: 3 of them here.
     vectors = np.arange(1 << 16, dtype=np.uint16).view(np.float16)[:30000].reshape(-1, 1)

@@ -89,6 +89,7 @@ def test_progress_and_outcomes_are_told(executor: str | Executor) -> None:
     assert {(0, 2, 2), (1, 2, 2), (2, 2, 2)} <= set(beats)
 
 
+@pytest.mark.slow
 def test_large_results_are_the_same_for_any_number_of_workers(executor: str | Executor) -> None:
     expected = [jobs.table(item, lambda done, total: None) for item in range(4)]
     for count in (1, 2, 4):

@@ -71,6 +71,7 @@ def test_a_video_that_always_kills_is_quarantined(
     assert outcomes[0].attempts == 3
 
 
+@pytest.mark.slow
 def test_a_hang_is_killed_and_patience_with_the_living(executor: str, tmp_path: Path) -> None:
     outcomes = run(executor, ["hang", "slow_but_alive", "hang_once"], tmp_path, timeout_seconds=1.0, tries=2)
     assert [outcome.value for outcome in outcomes] == [None, "slow_but_alive done", "hang_once survived"]
@@ -165,6 +166,7 @@ def of_videos(clean: dict[str, bytes], outcomes: list[Outcome]) -> dict[str, byt
     return {name: data for name, data in clean.items() if name in names}
 
 
+@pytest.mark.slow
 def test_a_clean_run_makes_the_same_store(
     executor: str, footage: Path, clean: dict[str, bytes], tmp_path: Path
 ) -> None:
@@ -195,6 +197,7 @@ def test_videos_that_always_kill_or_hang_cost_the_others_nothing(
 
 
 @pytest.mark.parametrize("executor", ["serial", *DEADLY])
+@pytest.mark.slow
 def test_a_full_disk_is_one_clear_problem(
     executor: str, footage: Path, clean: dict[str, bytes], tmp_path: Path
 ) -> None:

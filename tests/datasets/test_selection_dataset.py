@@ -110,6 +110,7 @@ def test_any_order(selection: Selection, open_videos: int) -> None:
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 @pytest.mark.parametrize("context", ["fork", "spawn"])
+@pytest.mark.slow
 def test_workers(selection: Selection, context: str) -> None:
     dataset = SelectionDataset(selection)
     dataset[1]

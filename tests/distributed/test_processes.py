@@ -165,6 +165,7 @@ def test_a_busy_child_dies_with_its_killed_driver(tmp_path: Path) -> None:
         os.kill(grandchild, signal.SIGKILL)  # a killed driver can take along its own children only
 
 
+@pytest.mark.slow
 def test_stopped_drivers_accuse_nobody(tmp_path: Path) -> None:
     """SIGSTOP for longer than the timeout, then SIGCONT: no child is blamed for the driver's pause."""
     text = """

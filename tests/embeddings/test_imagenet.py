@@ -80,6 +80,7 @@ def test_resnet50_is_the_last_average_pooling(resnet50, resnet50_file, noise):
     assert other.preprocess.size == 232 and other.parameters != known
 
 
+@pytest.mark.slow
 def test_resnet50_by_onnxruntime(resnet50_file, noise):
     by_torch = make_embedder("resnet50", weights=resnet50_file, device="cpu")
     by_onnx = make_embedder(

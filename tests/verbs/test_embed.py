@@ -225,6 +225,7 @@ def test_unreadable_video_among_good_ones(
         pytest.param("kill_once", None, marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.slow
 def test_decoder_that_dies_or_hangs_costs_only_its_video(
     clips: Path, tmp_path: Path, what: str, code: str | None
 ) -> None:
@@ -254,6 +255,7 @@ def test_slow_model_is_no_hang_of_the_decoder(
     assert video.status == "ok" and len(model.batches) == 4
 
 
+@pytest.mark.slow
 def test_broken_model_ends_the_run_with_its_own_error(clips: Path, tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="the device is gone"):
         embedded([clips / "one.mp4", clips / "two.mkv"], tmp_path, model=FakeModel(fails_at_batch=1))

@@ -62,6 +62,7 @@ def test_the_manifest_repeats_the_same_bytes(
     assert len(tree(tmp_path / "a")) == 9 + 3
 
 
+@pytest.mark.slow
 def test_any_executor_and_number_of_workers_gives_the_same_bytes(clips: Path, tmp_path: Path) -> None:
     paths = [clips / "one.mp4", clips / "two.mkv"]
     runs = [("serial", None), ("processes", 1), ("processes", 2)]
