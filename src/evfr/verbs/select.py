@@ -211,8 +211,8 @@ def select(
     >>> chosen.indices[:3]  # doctest: +SKIP
     array([ 2,  7, 12])
     """
-    from evfr._core.remote_store import store_root
     from evfr._core.atomic import refuse_remote
+    from evfr._core.remote_store import store_root
     from evfr.verbs._check_select import check_request, default_signal, refuse_choices
     from evfr.verbs._finish import Run, finish
     from evfr.verbs._measure import default_store
