@@ -69,6 +69,7 @@ def coverage(
     Returns
     -------
     Coverage
+        Radius, mean, and how many rows they come from.
 
     Raises
     ------

@@ -101,6 +101,11 @@ class RemoteFile(str):
     def identity(self) -> Identity:
         """Return which bytes this is, asking the server the first time.
 
+        Returns
+        -------
+        Identity
+            Size and entity tag, version or time of modification.
+
         Raises
         ------
         VideoError
@@ -332,6 +337,7 @@ def remote_file(address: str, *, allow_remote: Sequence[str]) -> RemoteFile:
     Returns
     -------
     RemoteFile
+        A ``str`` that carries its permission along, also to other processes.
 
     Raises
     ------
@@ -361,6 +367,7 @@ def source_path(text: str, allow_remote: Sequence[str] = ()) -> Path | RemoteFil
     Returns
     -------
     Path or RemoteFile
+        What opens it.
 
     Raises
     ------
@@ -371,12 +378,34 @@ def source_path(text: str, allow_remote: Sequence[str] = ()) -> Path | RemoteFil
 
 
 def recorded_path(path: str | Path) -> str:
-    """Return what a manifest calls the place of a video: an absolute path, or an address without its secrets."""
+    """Return what a manifest calls the place of a video: an absolute path, or an address without its secrets.
+
+    Parameters
+    ----------
+    path : str or Path
+        The place, or a `RemoteFile`.
+
+    Returns
+    -------
+    str
+        What `source_path` takes.
+    """
     return str(path) if isinstance(path, RemoteFile) else str(Path(path).absolute())
 
 
 def shown_input(text: str | Path) -> str:
-    """Return what the user gave as an input, made printable, and without the secrets of an address."""
+    """Return what the user gave as an input, made printable, and without the secrets of an address.
+
+    Parameters
+    ----------
+    text : str or Path
+        As given.
+
+    Returns
+    -------
+    str
+        To be shown and written down.
+    """
     given = str(text)
     return (
         parse_url(given).shown if not isinstance(text, RemoteFile) and is_remote(given) else printable(given)
