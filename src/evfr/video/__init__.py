@@ -18,7 +18,8 @@ from evfr.video._inputs import VideoSource, resolve_inputs
 from evfr.video._inspect import failed_info, inspect_video
 from evfr.video._open import frames, open_video, scan
 from evfr.video._reader import VideoReader
-from evfr.video._remote import RemoteFile, recorded_path, remote_file, shown_input, source_path
+from evfr.video._remote import RemoteFile
+from evfr.video._remote_names import recorded_path, remote_file, shown_input, source_path
 from evfr.video._single import read_image
 from evfr.video._sparse import known_frames_table
 from evfr.video._write import FrameFileName, frame_file_name, parse_frame_file_name, write_frame
