@@ -127,6 +127,12 @@ def test_a_frame_without_a_vector_is_chosen_only_when_asked_for():
         sample_rows(plain_farthest, rows(3), 5, part)
 
 
+def test_numpy_s_integers_are_budgets_too():
+    part = Part(30, np.arange(30), Constraints())
+    found = sample_rows(plain_farthest, rows(30), np.int64(4), part)
+    assert found.indices.tolist() == sample_rows(plain_farthest, rows(30), 4, part).indices.tolist()
+
+
 def test_rows_with_nan_are_never_chosen():
     vectors = rows(8)
     vectors[[1, 5]] = np.nan

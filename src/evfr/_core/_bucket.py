@@ -139,7 +139,7 @@ class Bucket:
                 raise
             except EvfrError as error:
                 raise self._failure(action, name, str(error)) from error
-            except Exception as error:
+            except Exception as error:  # the clients' errors share no base class; each is told with its cause
                 status, refused = _meaning(error)
                 if status == 404 and missing and not _is_bucket_gone(error):
                     return missing["missing"]

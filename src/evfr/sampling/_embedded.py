@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -149,7 +150,10 @@ def sample_together(
     >>> [sample.indices.tolist() for sample in found.samples]
     [[0, 3], [1]]
     """
-    name, function, own = _resolve(method, options)
+    from evfr.sampling._select import find_method
+
+    own = dict(options or {})
+    name, function = find_method(method, own)
     if "accept" not in inspect.signature(function).parameters:
         raise ValueError(f"method {name!r} is not greedy: give each video its own number and use sample()")
     prepared = [_prepare(part) for part in parts]
@@ -162,7 +166,7 @@ def sample_together(
         for p, part, a, b in zip(prepared, parts, offsets[:-1], offsets[1:], strict=True)
     ]
     included = sum(len(p.include) for p in prepared)
-    n = check_budget(n, max(n, 0) if isinstance(n, int) else 0)
+    n = check_budget(n, sys.maxsize)  # the oracle knows the real bounds, and says them
     if n < included:
         raise ConstraintError(f"include has {included} frames, n is {n}; raise n")
     for part, one in zip(parts, prepared, strict=True):
@@ -248,7 +252,10 @@ def sample_rows(
     gaps each of these is a target, taken by rank where n frames stay possible, and the frame nearest to it in time
     where not (`evfr.sampling.sample`).
     """
-    _, function, own = _resolve(method, options)
+    from evfr.sampling._select import find_method
+
+    own = dict(options or {})
+    _, function = find_method(method, own)
     parameters = inspect.signature(function).parameters
     if "accept" in parameters:
         found = sample_together(method, embeddings, n, [part], seed=seed, options=options)
@@ -273,22 +280,6 @@ def sample_rows(
     base = function(embeddings, n - len(prepared.include), seed=seed, **given, **own)
     base = replace(base, indices=rows[base.indices], nan_count=int((~usable).sum()))
     return fit_targets(base, prepared)
-
-
-def _resolve(
-    method: str | Callable[..., Any], options: Mapping[str, Any] | None
-) -> tuple[str, Callable[..., Any], dict[str, Any]]:
-    from evfr.sampling import SAMPLERS
-    from evfr.sampling._select import check_options
-
-    if isinstance(method, str):
-        if method not in SAMPLERS:
-            raise ValueError(f"method must be one of {', '.join(SAMPLERS)} or a callable, got {method!r}")
-        name, function = method, SAMPLERS[method]
-    else:
-        name, function = getattr(method, "__name__", type(method).__name__), method
-    check_options(name, function, options or {})
-    return name, function, dict(options or {})
 
 
 def _default_metric(function: Callable[..., Any]) -> Any:
@@ -320,7 +311,10 @@ def _pairs(parts: Sequence[Part], prepared: Sequence[Prepared]) -> list[tuple[Pa
 def _asker(
     oracle: Oracle, parts: Sequence[Part], prepared: Sequence[Prepared], offsets: NDArray[np.int64]
 ) -> Callable[[int], bool] | None:
-    is_free = all(p.minimum <= len(one.include) and p.maximum is None for p, one in _pairs(parts, prepared))
+    is_free = all(
+        p.minimum <= len(one.include) and (p.maximum is None or p.maximum >= one.n_usable)
+        for p, one in _pairs(parts, prepared)
+    )
     if is_free and not any(one.is_gapped for one in prepared):
         return None
     frames = np.concatenate([np.zeros(0, np.int64), *(part.frame_index for part in parts)])

@@ -145,29 +145,43 @@ def _no_sampler() -> None:
     """Stand for a name that is no sampler; the error comes later, with the names there are."""
 
 
-def check_options(name: str, function: Callable[..., Any], options: Mapping[str, Any]) -> None:
-    """Refuse an option that a method has not.
+def find_method(
+    method: str | Callable[..., Any], options: Mapping[str, Any]
+) -> tuple[str, Callable[..., Any]]:
+    """Return a method's name and function, and refuse options that it has not.
 
     Parameters
     ----------
-    name : str
-        The method's name, for the message.
-    function : callable
-        The method.
+    method : str or callable
+        A key of `SAMPLERS`, or the function itself.
     options : mapping
         What was given.
+
+    Returns
+    -------
+    (str, callable)
+        The name for messages, and the method.
 
     Raises
     ------
     ValueError
-        If one of them is no keyword of the method, or one that the caller of the method fills in itself.
+        If there is no such method, or an option is no keyword of it, or one that its caller fills in itself.
     """
+    from evfr.sampling import SAMPLERS
+
+    if isinstance(method, str):
+        if method not in SAMPLERS:
+            raise ValueError(f"method must be one of {', '.join(SAMPLERS)} or a callable, got {method!r}")
+        name, function = method, SAMPLERS[method]
+    else:
+        name, function = getattr(method, "__name__", type(method).__name__), method
     parameters = inspect.signature(function).parameters.items()
     allowed = [key for key, value in parameters if value.kind is value.KEYWORD_ONLY and key not in SUPPLIED]
     for key in options:
         if key not in allowed:
             has = f"it has: {', '.join(allowed)}" if allowed else "it has none"
             raise ValueError(f"method {name!r} has no option {key!r}; {has}")
+    return name, function
 
 
 def _check_n(n: int, constraints: Constraints, prepared: Prepared) -> int:
@@ -196,17 +210,9 @@ class _Call(NamedTuple):
 
     @classmethod
     def resolve(cls, method: str | Callable[..., Any], seed: int, options: Mapping[str, Any] | None) -> _Call:
-        from evfr.sampling import SAMPLERS
-
-        if isinstance(method, str):
-            if method not in SAMPLERS:
-                raise ValueError(f"method must be one of {', '.join(SAMPLERS)} or a callable, got {method!r}")
-            name, function = method, SAMPLERS[method]
-        else:
-            name, function = getattr(method, "__name__", type(method).__name__), method
-        parameters = inspect.signature(function).parameters
-        check_options(name, function, options or {})
-        return cls(name, function, {"seed": seed, **(options or {})}, "cuts" in parameters)
+        name, function = find_method(method, options or {})
+        takes_cuts = "cuts" in inspect.signature(function).parameters
+        return cls(name, function, {"seed": seed, **(options or {})}, takes_cuts)
 
     def on(
         self, weights: NDArray[np.float64], frames: NDArray[np.int64], n: int, cuts: NDArray[np.int64]

@@ -142,12 +142,7 @@ def pool_videos(measured: Sequence[Measured], located: Sequence[Any], request: R
     Returns
     -------
     Pooled
-        Cut to the share asked for, over all videos together, but at least to the budget's needs.
-
-    Raises
-    ------
-    ConstraintError
-        If the share is less than one frame for each video.
+        Cut to the share asked for, over all videos together, with at least one frame of each.
     """
     import numpy as np
 

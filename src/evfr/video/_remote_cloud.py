@@ -58,7 +58,7 @@ def list_objects(
     while True:
         try:
             found, token = lister(filesystem, url, "" if is_recursive else "/", token)
-        except Exception as error:
+        except Exception as error:  # of botocore, aiohttp or gcsfs, which share no base class
             raise _translated(error, url) from error
         yield from found
         if not token:
@@ -87,7 +87,7 @@ class S3Transport:
         """Ask for size, entity tag and version."""
         try:
             head = self._filesystem.call_s3("head_object", **self._name)
-        except Exception as error:
+        except Exception as error:  # of botocore, aiohttp or gcsfs, which share no base class
             raise _translated(error, self._url) from error
         version = head.get("VersionId") or ""
         entity = head.get("ETag") or ""
@@ -102,7 +102,7 @@ class S3Transport:
             asyn.sync(self._filesystem.loop, self._get, start, stop, identity, sink)
         except EvfrError:
             raise
-        except Exception as error:
+        except Exception as error:  # of botocore, aiohttp or gcsfs, which share no base class
             raise _translated(error, self._url) from error
 
     async def _get(self, start: int, stop: int, identity: Identity, sink: Sink) -> None:
@@ -146,7 +146,7 @@ class GcsTransport:
         """Ask for size and generation: a generation never changes its bytes."""
         try:
             found = self._filesystem.call("GET", "b/{}/o/{}", self._url.host, self._url.key, json_out=True)
-        except Exception as error:
+        except Exception as error:  # of botocore, aiohttp or gcsfs, which share no base class
             raise _translated(error, self._url) from error
         return _gcs_identity(found)
 
@@ -155,7 +155,7 @@ class GcsTransport:
         address = self._filesystem.url(f"{self._url.host}/{self._url.key}", generation=identity.version)
         try:
             _, data = self._filesystem.call("GET", address, headers={"Range": f"bytes={start}-{stop - 1}"})
-        except Exception as error:
+        except Exception as error:  # of botocore, aiohttp or gcsfs, which share no base class
             raise _translated(error, self._url, is_pinned=True) from error
         sink(data[: stop - start])
         if len(data) < stop - start:
