@@ -1,4 +1,4 @@
-"""What a coded stream says about its pictures: types, decoding order, references and block vectors, as a plain value."""
+"""What a coded stream says of its pictures: types, decoding order, references and vectors, as a plain value."""
 
 from __future__ import annotations
 
