@@ -9,6 +9,14 @@ page: a field with a default in ``_values.py``, its line in ``_encode.py`` (both
 ``assets/``. ``vendor/`` holds uPlot as published, with its licence and checksums.
 """
 
+from evfr.reports._carry_values import (
+    STATES,
+    CarryObject,
+    CarryPicture,
+    CarryReport,
+    ReviewRow,
+    picture_frames,
+)
 from evfr.reports._figures import write_figures
 from evfr.reports._page import read_report, render_report
 from evfr.reports._pictures import PackedThumbnails, Sheet, Thumbnails
@@ -16,7 +24,12 @@ from evfr.reports._thumbnails import pack_thumbnails, thumbnail_budgets, thumbna
 from evfr.reports._values import Segment, SelectionReport, StrideRow, VideoReport
 
 __all__ = [
+    "STATES",
+    "CarryObject",
+    "CarryPicture",
+    "CarryReport",
     "PackedThumbnails",
+    "ReviewRow",
     "Segment",
     "SelectionReport",
     "Sheet",
@@ -24,6 +37,7 @@ __all__ = [
     "Thumbnails",
     "VideoReport",
     "pack_thumbnails",
+    "picture_frames",
     "read_report",
     "render_report",
     "thumbnail_budgets",
