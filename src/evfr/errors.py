@@ -5,7 +5,8 @@ The tree::
     EvfrError                        catch this to catch them all
     ├── InputError                   a path, list, glob or file given by the user is no usable input
     │   ├── VideoError               one video cannot be used (has a ``problem`` with a code)
-    │   └── SelectionFileError       a selection, manifest or label file is wrong
+    │   ├── SelectionFileError       a selection or manifest is wrong
+    │   └── AnnotationError          a label file is wrong, or does not fit its video
     ├── ConstraintError              (also ValueError) the constraints cannot hold together
     ├── ExtractionError              the exact frame could not be produced
     ├── StoreError                   the store on disk cannot be read or written
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from evfr._core.types import Problem
 
 __all__ = [
+    "AnnotationError",
     "ConstraintError",
     "EvfrError",
     "ExtractionError",
@@ -57,7 +59,11 @@ class VideoError(InputError):
 
 
 class SelectionFileError(InputError):
-    """A selection, manifest or label file is wrong."""
+    """A selection or manifest is wrong."""
+
+
+class AnnotationError(InputError):
+    """A label file is wrong, or does not fit its video; the text names the file, video, frame and object."""
 
 
 class ConstraintError(EvfrError, ValueError):
