@@ -1,0 +1,120 @@
+"""Label files: one value in memory, many formats on disk.
+
+Every reader gives a `VideoAnnotations`: videos with their annotated frames (0-based indices in presentation order), and
+objects with track, category, box and/or mask, score, source and trust. A format is two functions, ``read(path, *,
+<own options>) -> VideoAnnotations`` and ``write(annotations, path, *, <own options>) -> Path``. Labels are matched to
+frames by numbers and names that are stated, never by guess; a file that is wrong raises one `AnnotationError` that
+names the file and the entry, and `bind` fits labels to the true frames of a video.
+
+To add a format: write one file with the two functions, and one line in `FORMATS` that says what it keeps.
+"""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evfr.annotations._formats import FACTS, Fact, Format
+from evfr.errors import AnnotationError
+
+if TYPE_CHECKING:
+    from evfr._core.annotations import VideoAnnotations
+
+__all__ = ["FACTS", "FORMATS", "Fact", "Format", "read", "write"]
+
+FORMATS: dict[str, Format] = {}
+
+
+def read(path: str | Path, *, format: str = "auto", **options: Any) -> VideoAnnotations:
+    """Read labels of any known format (ours).
+
+    Parameters
+    ----------
+    path : str or Path
+        The label file, folder or zip.
+    format : str
+        A key of `FORMATS`, or ``"auto"``: the one format whose ending and content fit; more or fewer than one is an
+        error that says which to name.
+    **options : Any
+        The keywords of that format's own reader (``FORMATS[name].read``).
+
+    Returns
+    -------
+    VideoAnnotations
+        Videos, annotated frames and objects.
+
+    Raises
+    ------
+    AnnotationError
+        If the file is wrong, or ``"auto"`` finds no format or several.
+    ValueError
+        If there is no such format.
+    TypeError
+        If the format's reader has no such option.
+    """
+    path = Path(path)
+    chosen = _recognise(path) if format == "auto" else _format(format)
+    _check_options(chosen.name, "reader", chosen.read, options)
+    return chosen.read(path, **options)
+
+
+def write(annotations: VideoAnnotations, path: str | Path, *, format: str, **options: Any) -> Path:
+    """Write labels in any known format (ours).
+
+    Parameters
+    ----------
+    annotations : VideoAnnotations
+        The labels.
+    path : str or Path
+        The file or folder to make.
+    format : str
+        A key of `FORMATS`.
+    **options : Any
+        The keywords of that format's own writer (``FORMATS[name].write``).
+
+    Returns
+    -------
+    Path
+        What was written.
+
+    Raises
+    ------
+    AnnotationError
+        If these labels cannot stand in that format.
+    ValueError
+        If there is no such format.
+    TypeError
+        If the format's writer has no such option.
+    """
+    chosen = _format(format)
+    _check_options(chosen.name, "writer", chosen.write, options)
+    return chosen.write(annotations, Path(path), **options)
+
+
+def _format(name: str) -> Format:
+    if name not in FORMATS:
+        raise ValueError(f"format must be one of {', '.join(FORMATS)} (or auto, for reading), got {name!r}")
+    return FORMATS[name]
+
+
+def _check_options(name: str, what: str, function: Any, options: dict[str, Any]) -> None:
+    parameters = inspect.signature(function).parameters.values()
+    allowed = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
+    for option in options:
+        if option not in allowed:
+            known = ", ".join(allowed) or "none"
+            raise TypeError(f"the {what} of {name!r} has no option {option!r}; it has: {known}")
+
+
+def _recognise(path: Path) -> Format:
+    if not path.exists():
+        raise AnnotationError(f"{path} does not exist; check the path")
+    suffix = "" if path.is_dir() else path.suffix.lower()
+    by_suffix = [item for item in FORMATS.values() if suffix in item.suffixes]
+    fitting = [item for item in by_suffix if item.recognises is not None and item.recognises(path)]
+    if len(fitting) == 1:
+        return fitting[0]
+    names = ", ".join(item.name for item in fitting or by_suffix or FORMATS.values())
+    found = "several formats fit" if fitting else "its format cannot be told from its ending and content"
+    raise AnnotationError(f"{path}: {found}; say which with format=, one of: {names}")
