@@ -199,8 +199,7 @@ def compensated_residual(
     )
     if window == 1:
         return out
-    blurred: NDArray[np.float32] = cv2.blur(out, (window, window), borderType=cv2.BORDER_REPLICATE)
-    return blurred
+    return np.asarray(cv2.blur(out, (window, window), borderType=cv2.BORDER_REPLICATE), np.float32)
 
 
 def sample_field(flow: NDArray[np.floating[Any]], height: int, width: int, cell: int) -> NDArray[np.float32]:
