@@ -1,0 +1,16 @@
+"""Build networks, and nothing else: no reading of videos, no training, no choice of what to label.
+
+A builder is a function that returns a network with random weights (from ``seed``) or with those of a user's file. It
+imports torch or onnxruntime when it is called, never when this module is. Weights load by name: every tensor of the
+file must have its place and its shape, every parameter its tensor, or an `InputError` lists what does not fit.
+
+To add a network: one file with the modules, one builder here. `evfr.training` trains it, `evfr.propagation` and the
+verbs take it as plain callables on arrays.
+"""
+
+from __future__ import annotations
+
+from evfr.models._covos import CovosNetwork, covos_decoder, covos_network, low_level_features
+from evfr.models._onnx_segmenter import OnnxSegmenter
+
+__all__ = ["CovosNetwork", "OnnxSegmenter", "covos_decoder", "covos_network", "low_level_features"]
