@@ -1,0 +1,52 @@
+"""How good labels are, against a truth: masks, outlines, boxes, pixels.
+
+Every metric computes one video and merges: ``mask_scores``, ``box_scores`` and ``pixel_scores`` take truth, prediction
+and the name of one video, and return a frozen value with ``merge``, so that videos may be scored anywhere and in any
+order and the sums come out the same. What a benchmark prints (DAVIS, YouTube-VOS, by size, by distance to the nearest
+label) is a pure function of the merged value. Objects are the same where their track ids are; nothing is matched by
+guess; a score that is not defined is NaN.
+
+To add a metric: one file with a function of one video that returns a frozen dataclass with ``merge``, and its names
+below.
+"""
+
+from evfr.metrics._boundary import BOUNDARY_TOLERANCE, boundary_f, boundary_pixels, boundary_radius
+from evfr.metrics._boxes import BoxObject, BoxScores, BoxSummary, box_scores, summarise_boxes
+from evfr.metrics._davis import DavisObject, DavisScores, SeriesScores, davis_scores, decay, series_scores
+from evfr.metrics._masks import MaskScores, mask_scores
+from evfr.metrics._pixels import PixelCounts, PixelScores, pixel_counts, pixel_scores
+from evfr.metrics._region import region_similarity
+from evfr.metrics._splits import SIZE_LIMITS, GapSplit, SizeSplit, gap_splits, size_splits
+from evfr.metrics._ytvos import YtvosScores, ytvos_scores
+
+__all__ = [
+    "BOUNDARY_TOLERANCE",
+    "SIZE_LIMITS",
+    "BoxObject",
+    "BoxScores",
+    "BoxSummary",
+    "DavisObject",
+    "DavisScores",
+    "GapSplit",
+    "MaskScores",
+    "PixelCounts",
+    "PixelScores",
+    "SeriesScores",
+    "SizeSplit",
+    "YtvosScores",
+    "boundary_f",
+    "boundary_pixels",
+    "boundary_radius",
+    "box_scores",
+    "davis_scores",
+    "decay",
+    "gap_splits",
+    "mask_scores",
+    "pixel_counts",
+    "pixel_scores",
+    "region_similarity",
+    "series_scores",
+    "size_splits",
+    "summarise_boxes",
+    "ytvos_scores",
+]
