@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evfr.annotations._formats import FACTS, Fact, Format
+from evfr.annotations._mot import looks_like_mot, read_mot, write_mot
+from evfr.annotations._mots import looks_like_mots, read_mots, write_mots
 from evfr.errors import AnnotationError
 
 if TYPE_CHECKING:
@@ -23,7 +25,26 @@ if TYPE_CHECKING:
 
 __all__ = ["FACTS", "FORMATS", "Fact", "Format", "read", "write"]
 
-FORMATS: dict[str, Format] = {}
+FORMATS: dict[str, Format] = {
+    "mot": Format(
+        "mot",
+        read_mot,
+        write_mot,
+        (".txt", ""),
+        "MOT Challenge text: boxes and tracks of one sequence",
+        frozenset({"boxes", "tracks", "categories", "score", "frame_numbers"}),
+        looks_like_mot,
+    ),
+    "mots": Format(
+        "mots",
+        read_mots,
+        write_mots,
+        (".txt", "", ".zip"),
+        "MOTS and KITTI MOTS: disjoint masks with ids of class * 1000 + instance, as text or 16-bit PNG",
+        frozenset({"masks", "tracks", "categories", "is_crowd", "frame_numbers"}),
+        looks_like_mots,
+    ),
+}
 
 
 def read(path: str | Path, *, format: str = "auto", **options: Any) -> VideoAnnotations:
