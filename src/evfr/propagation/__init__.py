@@ -12,6 +12,10 @@ of the command line, contract tests and the reference page follow from its signa
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from evfr.propagation._copy import copy
+from evfr.propagation._flow import default, flow, motion
 from evfr.propagation._interval import (
     SIDES,
     Carried,
@@ -24,16 +28,76 @@ from evfr.propagation._interval import (
     label_of,
     label_rows,
 )
+from evfr.propagation._steps import STEP_FIELDS, dis, dis_medium, farneback
+from evfr.propagation._trust import (
+    ExpectedIou,
+    HeldOut,
+    TrustCheck,
+    TrustDecision,
+    apply_min_trust,
+    calibration_error,
+    carried_trust,
+    check_trust,
+    expected_iou,
+    held_out,
+    spearman,
+)
+from evfr.propagation._trust_model import (
+    BUILT_IN_TRUST,
+    TRUST_FEATURES,
+    TrustModel,
+    fit_trust,
+    trust_features,
+)
+from evfr.propagation._trust_queue import ReviewQueue, review_queue
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = [
+    "BUILT_IN_TRUST",
+    "PROPAGATORS",
     "SIDES",
+    "STEP_FIELDS",
+    "TRUST_FEATURES",
     "Carried",
     "CarryEnd",
     "Evidence",
+    "ExpectedIou",
+    "HeldOut",
     "Interval",
     "Propagator",
+    "ReviewQueue",
     "Side",
+    "TrustCheck",
+    "TrustDecision",
+    "TrustModel",
+    "apply_min_trust",
     "assemble",
+    "calibration_error",
+    "carried_trust",
+    "check_trust",
+    "copy",
+    "default",
+    "dis",
+    "dis_medium",
+    "expected_iou",
+    "farneback",
+    "fit_trust",
+    "flow",
+    "held_out",
     "label_of",
     "label_rows",
+    "motion",
+    "review_queue",
+    "spearman",
+    "trust_features",
 ]
+
+PROPAGATORS: dict[str, Callable[..., Carried]] = {
+    "copy": copy,
+    "flow": flow,
+    "motion": motion,
+    "default": default,
+}
+"""Every method of label carry by name."""

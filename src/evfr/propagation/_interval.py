@@ -333,7 +333,7 @@ class Carried:
     @property
     def is_present(self) -> NDArray[np.bool_]:
         """Return (T, K) bool: which objects are in which frame."""
-        present: NDArray[np.bool_] = ~np.isnan(self.boxes_xyxy).any(axis=2)
+        present: NDArray[np.bool_] = np.logical_not(np.isnan(self.boxes_xyxy).any(axis=2))
         return present
 
 
@@ -427,7 +427,9 @@ def assemble(
     """
     count, tracks = len(interval), interval.track_ids
     shape = (count, len(tracks))
-    grid = [list(row) for row in masks] if masks is not None else [[None] * len(tracks) for _ in range(count)]
+    grid: list[list[Rle | None]] = [[None] * len(tracks) for _ in range(count)]
+    if masks is not None:
+        grid = [list(row) for row in masks]
     boxes = np.full((*shape, 4), np.nan) if boxes_xyxy is None else np.array(boxes_xyxy, np.float64)
     scores = np.full(shape, np.nan) if score is None else np.array(score, np.float64)
     distance = _distances(interval)
@@ -440,7 +442,8 @@ def assemble(
         elif mask is not None and np.isnan(boxes[t, k]).any():
             boxes[t, k] = mask.box_xyxy
     is_labelled = np.zeros(shape, np.bool_)
-    for side, at in (("left", 0), ("right", count - 1)):
+    for side in SIDES:
+        at = 0 if side == "left" else count - 1
         if interval.labels(side) is None:
             continue
         # A track that a labelled frame does not name is absent there.

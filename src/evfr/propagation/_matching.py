@@ -1,0 +1,162 @@
+"""Local matching: where the compensated frames do not explain a pixel, look around for what it resembles (ours)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+from numba import njit
+
+from evfr.propagation._pictures import mean_blocks
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from evfr._core.masks import Rle
+
+__all__ = ["SCALE", "Key", "cell_features", "make_key", "match"]
+
+SCALE = 4
+RADIUS = 10
+PENALTY = 3.0
+TEMPERATURE = 72.0
+"""2 sigma squared, with the sigma of the fusion, 6 grey levels."""
+NEGLIGIBLE = 16.0
+LOWEST = -1e30
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Key:
+    """Hold a labelled frame at a quarter of its size: features (h4, w4, 8) float32, mask shares (K, h4, w4) float32."""
+
+    features: NDArray[np.float32]
+    shares: NDArray[np.float32]
+
+
+def cell_features(frame: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Describe each cell of 4 x 4 pixels.
+
+    Parameters
+    ----------
+    frame : (H, W, 3) uint8
+        RGB.
+
+    Returns
+    -------
+    (h4, w4, 8) float32
+        L, a, b in 8-bit units, their means over 3 x 3 cells, and the absolute Sobel slopes of L across and down,
+        as differences of neighbours two cells apart.
+    """
+    lab = cv2.cvtColor(mean_blocks(np.ascontiguousarray(frame), SCALE), cv2.COLOR_RGB2LAB).astype(np.float32)
+    light = np.ascontiguousarray(lab[..., 0])
+    border = cv2.BORDER_REPLICATE
+    slopes = [
+        np.abs(cv2.Sobel(light, cv2.CV_32F, dx, 1 - dx, scale=0.25, borderType=border)) for dx in (1, 0)
+    ]
+    return np.ascontiguousarray(np.dstack([lab, cv2.blur(lab, (3, 3), borderType=border), *slopes]))
+
+
+def make_key(frame: NDArray[np.uint8], masks: Sequence[Rle | None]) -> Key:
+    """Prepare a labelled frame for matching.
+
+    Parameters
+    ----------
+    frame : (H, W, 3) uint8
+        RGB.
+    masks : sequence of K Rle or None
+        Its objects.
+
+    Returns
+    -------
+    Key
+        Features and the share of each cell that each object covers.
+    """
+    features = cell_features(frame)
+    shares = np.zeros((len(masks), *features.shape[:2]), np.float32)
+    for k, mask in enumerate(masks):
+        if mask is not None and not mask.is_empty:
+            shares[k] = mean_blocks(mask.to_mask().astype(np.float32), SCALE)
+    return Key(features, shares)
+
+
+def match(
+    features: NDArray[np.float32],
+    cells: NDArray[np.int64],
+    keys: Sequence[Key],
+    flows: Sequence[NDArray[np.float32]],
+    distances: Sequence[float],
+) -> NDArray[np.float32]:
+    """Give cells the labels of the cells that they resemble in the labelled frames.
+
+    Parameters
+    ----------
+    features : (h4, w4, 8) float32
+        Of the frame.
+    cells : (Q, 2) int64
+        Rows and columns of the cells in question.
+    keys : sequence of Key
+        One or two labelled frames.
+    flows : sequence of (h4, w4, 2) float32
+        For each, the composed displacement to it, in pixels.
+    distances : sequence of float
+        For each, how many frames away it is.
+
+    Returns
+    -------
+    (Q, K) float32
+        Shares of the objects, 0 to 1: softmax over all cells within 10 of the compensated place in each labelled
+        frame of -(squared distance of the features + 3 per squared cell of offset) / 72 - log(distance in time).
+    """
+    out = np.zeros((len(cells), keys[0].shares.shape[0]), np.float32)
+    total, peak = np.zeros(len(cells)), np.full(len(cells), LOWEST)
+    for key, flow, far in zip(keys, flows, distances, strict=True):
+        shares = np.ascontiguousarray(key.shares.transpose(1, 2, 0))
+        _gather(features, cells, key.features, shares, flow, -np.log(far), out, total, peak)
+    result: NDArray[np.float32] = out / np.maximum(total, 1e-30).astype(np.float32)[:, None]
+    return result
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _gather(features, cells, key_features, shares, flow, prior, out, total, peak):  # type: ignore[no-untyped-def]
+    height, width, depth = key_features.shape
+    objects = shares.shape[2]
+    side = 2 * RADIUS + 1
+    score = np.empty(side * side, np.float32)
+    place = np.empty((side * side, 2), np.int64)
+    for q in range(len(cells)):
+        y, x = cells[q, 0], cells[q, 1]
+        centre_y = int(np.floor(y + flow[y, x, 1] / SCALE + 0.5))
+        centre_x = int(np.floor(x + flow[y, x, 0] / SCALE + 0.5))
+        centre_y = min(max(centre_y, 0), height - 1)
+        centre_x = min(max(centre_x, 0), width - 1)
+        count = 0
+        best = LOWEST
+        for v in range(max(0, centre_y - RADIUS), min(height, centre_y + RADIUS + 1)):
+            for u in range(max(0, centre_x - RADIUS), min(width, centre_x + RADIUS + 1)):
+                far = np.float32(0.0)
+                for d in range(depth):
+                    difference = features[y, x, d] - key_features[v, u, d]
+                    far += difference * difference
+                offset = (v - centre_y) ** 2 + (u - centre_x) ** 2
+                score[count] = prior - (far + PENALTY * offset) / TEMPERATURE
+                place[count, 0], place[count, 1] = v, u
+                best = max(best, score[count])
+                count += 1
+        # The softmax runs over both labelled frames: rescale what the first one left.
+        if best > peak[q]:
+            shrink = np.exp(peak[q] - best)
+            total[q] *= shrink
+            for k in range(objects):
+                out[q, k] *= shrink
+            peak[q] = best
+        for i in range(count):
+            below = peak[q] - score[i]
+            if below < NEGLIGIBLE:
+                weight = np.exp(-below)
+                total[q] += weight
+                for k in range(objects):
+                    out[q, k] += weight * shares[place[i, 0], place[i, 1], k]

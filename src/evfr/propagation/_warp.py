@@ -1,0 +1,259 @@
+"""Carry soft masks hop by hop from one labelled frame, and measure the error against that frame."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+
+from evfr.propagation._pictures import fetch, grey_of, mean_blocks, pixel_grid, spread_blocks
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from evfr._core.masks import Rle
+
+__all__ = [
+    "FULL",
+    "Chain",
+    "Patch",
+    "Window",
+    "carry_side",
+    "compensated_error",
+    "window_around",
+]
+
+FULL = 255
+"""Soft masks are 0..255: 8 bits lose less in 25 hops than one hop of the motion does."""
+FAINT = 8
+"""Soft values up to this are not followed further."""
+RESIDUAL_WINDOW = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Name a rectangle of the frame: rows y0..y1 and columns x0..x1, ends exclusive."""
+
+    y0: int
+    y1: int
+    x0: int
+    x1: int
+
+    @property
+    def rows_columns(self) -> tuple[slice, slice]:
+        """Return the slices that cut it out of a frame."""
+        return slice(self.y0, self.y1), slice(self.x0, self.x1)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Return (height, width)."""
+        return self.y1 - self.y0, self.x1 - self.x0
+
+    def padded(self, pixels: int, height: int, width: int) -> Window:
+        """Return it larger by some pixels on each side, within the frame."""
+        return Window(
+            max(0, self.y0 - pixels),
+            min(height, self.y1 + pixels),
+            max(0, self.x0 - pixels),
+            min(width, self.x1 + pixels),
+        )
+
+    def within(self, outer: Window) -> tuple[slice, slice]:
+        """Return the slices that cut it out of an array over ``outer``."""
+        return (
+            slice(self.y0 - outer.y0, self.y1 - outer.y0),
+            slice(self.x0 - outer.x0, self.x1 - outer.x0),
+        )
+
+    def overlap(self, other: Window) -> Window | None:
+        """Return what both cover, or None."""
+        found = Window(
+            max(self.y0, other.y0), min(self.y1, other.y1), max(self.x0, other.x0), min(self.x1, other.x1)
+        )
+        return found if found.y0 < found.y1 and found.x0 < found.x1 else None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Patch:
+    """Hold the part of a frame-sized picture inside a window; outside it is 0, or not known."""
+
+    window: Window
+    values: NDArray[np.uint8]
+
+    def over(self, window: Window, outside: int) -> NDArray[np.uint8]:
+        """Return the values over another window."""
+        out = np.full(window.shape, outside, np.uint8)
+        both = self.window.overlap(window)
+        if both is not None:
+            out[both.within(window)] = self.values[both.within(self.window)]
+        return out
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Chain:
+    """Hold what one labelled frame says about the frames it was carried to, by position in the stretch.
+
+    Attributes
+    ----------
+    soft : tuple of T tuples of K Patch or None
+        Soft masks 0..255; None where the object is absent or lost.
+    flow : tuple of T (h2, w2, 2) float32
+        Composed displacement to the labelled frame in pixels, at half size; of no size where it was not carried.
+    step : tuple of T (h4, w4, 2) float32
+        Displacement to the neighbour on the labelled side, at quarter size; of no size likewise.
+    lost : dict of int to int
+        For each object that was lost, the position where it first was.
+    """
+
+    soft: tuple[tuple[Patch | None, ...], ...]
+    flow: tuple[NDArray[np.float32], ...]
+    step: tuple[NDArray[np.float32], ...]
+    lost: dict[int, int]
+
+
+def window_around(patches: Sequence[Patch | None]) -> Window | None:
+    """Return the smallest window around patches, or None where there are none."""
+    windows = [patch.window for patch in patches if patch is not None]
+    if not windows:
+        return None
+    return Window(
+        min(w.y0 for w in windows),
+        max(w.y1 for w in windows),
+        min(w.x0 for w in windows),
+        max(w.x1 for w in windows),
+    )
+
+
+def carry_side(
+    frames: Sequence[NDArray[np.uint8]],
+    order: Sequence[int],
+    field_at: Callable[[int], NDArray[np.float32]],
+    masks: Sequence[Rle | None],
+) -> Chain:
+    """Carry the masks of one labelled frame over a stretch, hop by hop.
+
+    Parameters
+    ----------
+    frames : sequence of T (H, W, 3) uint8
+        RGB.
+    order : sequence of int
+        Positions in the direction of the carry, the labelled frame first.
+    field_at : callable
+        ``position -> (H, W, 2) float32``: backward field from that position to the one before it in ``order``.
+    masks : sequence of K Rle or None
+        Objects of the labelled frame.
+
+    Returns
+    -------
+    Chain
+        Masks are warped step by step, bilinear, the border replicated; the composed field serves the error only.
+    """
+    height, width = frames[0].shape[:2]
+    half = -(-height // 2), -(-width // 2)
+    soft = {order[0]: tuple(_patch_of(mask) for mask in masks)}
+    flow = np.zeros((*half, 2), np.float32)
+    flows, steps = {order[0]: flow}, {order[0]: mean_blocks(flow, 2)}
+    lost: dict[int, int] = {}
+    for before, at in itertools.pairwise(order):
+        field = field_at(at)
+        step = mean_blocks(field, 2)
+        places = pixel_grid(*half) + step * np.float32(0.5)
+        flow = step + fetch(flow, places)
+        flows[at], steps[at] = flow, mean_blocks(step, 2)
+        farthest = int(np.ceil(np.abs(steps[at]).max())) + 4
+        soft[at] = tuple(_warp(patch, field, farthest) for patch in soft[before])
+        for k, patch in enumerate(soft[at]):
+            if patch is None and soft[before][k] is not None:
+                lost[k] = at
+    nothing, none = (None,) * len(masks), np.zeros((0, 0, 2), np.float32)
+    everywhere = range(len(frames))
+    return Chain(
+        soft=tuple(soft.get(t, nothing) for t in everywhere),
+        flow=tuple(flows.get(t, none) for t in everywhere),
+        step=tuple(steps.get(t, none) for t in everywhere),
+        lost=lost,
+    )
+
+
+def _patch_of(mask: Rle | None) -> Patch | None:
+    if mask is None or mask.is_empty:
+        return None
+    x0, y0, x1, y1 = (int(v) for v in mask.box_xyxy)
+    # A rim of zeros, so that replicating the border of a patch continues the mask at the frame's edge only.
+    window = Window(y0, y1, x0, x1).padded(1, mask.height, mask.width)
+    return Patch(window, mask.to_mask()[window.rows_columns].astype(np.uint8) * FULL)
+
+
+def _warp(patch: Patch | None, field: NDArray[np.float32], farthest: int) -> Patch | None:
+    """Carry one soft mask over one hop; None where nothing of it stays above one half."""
+    if patch is None:
+        return None
+    height, width = field.shape[:2]
+    window = patch.window.padded(farthest, height, width)
+    cut = window.rows_columns
+    places = pixel_grid(height, width)[cut] + field[cut]
+    places -= np.array([patch.window.x0, patch.window.y0], np.float32)
+    values = fetch(patch.values, places)
+    if values.max() <= FULL // 2:
+        return None
+    x, y, w, h = cv2.boundingRect((values > FAINT).view(np.uint8))
+    tight = Window(window.y0 + y, window.y0 + y + h, window.x0 + x, window.x0 + x + w).padded(
+        1, height, width
+    )
+    return Patch(tight, _rimmed(values, window, tight, height, width))
+
+
+def _rimmed(
+    values: NDArray[np.uint8], window: Window, tight: Window, height: int, width: int
+) -> NDArray[np.uint8]:
+    """Cut a soft mask to a tight window and clear its rim, but for sides on the frame's edge."""
+    out = np.zeros(tight.shape, np.uint8)
+    both = tight.overlap(window)
+    assert both is not None
+    out[both.within(tight)] = values[both.within(window)]
+    if tight.y0 > 0:
+        out[0] = 0
+    if tight.y1 < height:
+        out[-1] = 0
+    if tight.x0 > 0:
+        out[:, 0] = 0
+    if tight.x1 < width:
+        out[:, -1] = 0
+    return out
+
+
+def compensated_error(
+    frame: NDArray[np.uint8], key: NDArray[np.uint8], flow: NDArray[np.float32], window: Window
+) -> NDArray[np.uint8]:
+    """Measure how far a frame is from the labelled frame that was compensated for motion.
+
+    Parameters
+    ----------
+    frame : (H, W, 3) uint8
+        RGB.
+    key : (H, W) uint8
+        The labelled frame in grey.
+    flow : (h2, w2, 2) float32
+        Composed displacement to it, at half size.
+    window : Window
+        Where.
+
+    Returns
+    -------
+    (h, w) uint8
+        Grey levels, mean of 7 x 7 pixels.
+    """
+    height, width = key.shape
+    even = Window(window.y0 // 2 * 2, -(-window.y1 // 2) * 2, window.x0 // 2 * 2, -(-window.x1 // 2) * 2)
+    part = flow[even.y0 // 2 : even.y1 // 2, even.x0 // 2 : even.x1 // 2]
+    dense = spread_blocks(part, 2, *even.shape)
+    places = pixel_grid(height, width)[window.rows_columns] + dense[window.within(even)]
+    fetched = fetch(key, places)
+    grey = grey_of(frame[window.rows_columns])
+    size = (RESIDUAL_WINDOW, RESIDUAL_WINDOW)
+    error: Any = cv2.blur(cv2.absdiff(grey, fetched), size, borderType=cv2.BORDER_REPLICATE)
+    return error  # type: ignore[no-any-return]
