@@ -1,0 +1,147 @@
+"""What is measured about carried boxes, whatever carried them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from evfr.propagation._boxes_pictures import GreyPictures, box_content
+from evfr.propagation._interval import SIDES, Interval, Side, label_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["area_jumps", "is_left_nearer", "label_boxes", "paired_iou", "residuals"]
+
+
+def label_boxes(interval: Interval, side: Side) -> NDArray[np.float64]:
+    """Return the boxes that one end gives to each track.
+
+    Parameters
+    ----------
+    interval : Interval
+        The interval.
+    side : {"left", "right"}
+        Which end.
+
+    Returns
+    -------
+    (K, 4) float64
+        Tight boxes of masks where a label has no box; NaN where the end does not label the track, or the mask is empty.
+    """
+    absent = (None, np.full(4, np.nan))
+    rows = [(label_of(interval, side, k) or absent)[1] for k in range(len(interval.track_ids))]
+    return np.array(rows, np.float64).reshape(-1, 4)
+
+
+def paired_iou(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Compare boxes pair by pair.
+
+    Parameters
+    ----------
+    a, b : (..., 4) float64
+        Boxes x0, y0, x1, y1.
+
+    Returns
+    -------
+    (...) float64
+        Shared area over joint area, 0 where both have none, NaN where a box is NaN.
+    """
+    overlap = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
+    shared = np.prod(np.maximum(overlap, 0.0), axis=-1)
+    either = np.prod(a[..., 2:] - a[..., :2], axis=-1) + np.prod(b[..., 2:] - b[..., :2], axis=-1) - shared
+    out: NDArray[np.float64] = np.divide(shared, either, out=np.zeros_like(either), where=either != 0.0)
+    return out
+
+
+def is_left_nearer(interval: Interval) -> NDArray[np.bool_]:
+    """Return for each frame whether the first frame is nearer than the last one, or as near.
+
+    Parameters
+    ----------
+    interval : Interval
+        The interval.
+
+    Returns
+    -------
+    (T,) bool
+        By frame index.
+    """
+    index = interval.frame_index
+    nearer: NDArray[np.bool_] = index - index[0] <= index[-1] - index
+    return nearer
+
+
+def area_jumps(interval: Interval, boxes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Measure how the area changes from the neighbour on the side of the nearest label.
+
+    Parameters
+    ----------
+    interval : Interval
+        The interval.
+    boxes : (T, K, 4) float64
+        Carried boxes, with the labels themselves at labelled frames.
+
+    Returns
+    -------
+    (T, K) float64
+        Absolute logarithm of the ratio of the areas; NaN where the neighbour has no box or one without area.
+    """
+    area = np.prod(boxes[..., 2:] - boxes[..., :2], axis=2)
+    logarithm = np.log(np.where(area > 0.0, area, np.nan))
+    jumps = np.full(area.shape, np.nan)
+    step = np.abs(np.diff(logarithm, axis=0))
+    jumps[1:] = step
+    from_right = _from_right(interval, boxes)
+    jumps[:-1][from_right[:-1]] = step[from_right[:-1]]
+    return jumps
+
+
+def _from_right(interval: Interval, boxes: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return (T, K): whether the nearest label that an object may have been carried from is the right one."""
+    reached = {side: np.zeros(boxes.shape[:2], np.bool_) for side in SIDES}
+    for side in SIDES:
+        named = ~np.isnan(label_boxes(interval, side)).any(axis=1)
+        for t in interval.reach(side)[0]:
+            reached[side][t] = named
+    return reached["right"] & (~reached["left"] | ~is_left_nearer(interval)[:, None])
+
+
+def residuals(interval: Interval, pictures: GreyPictures, boxes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Measure how far the content of carried boxes differs from that of the labels, each stretched onto the other.
+
+    Parameters
+    ----------
+    interval : Interval
+        The interval.
+    pictures : GreyPictures
+        Its frames.
+    boxes : (T, K, 4) float64
+        Carried boxes.
+
+    Returns
+    -------
+    (T, K) float64
+        Mean absolute difference in grey levels on a grid of 24 x 24 places in the box; of two labels that reach
+        the frame, the nearer one weighs more (by distance). NaN where no place of the box is in both pictures.
+    """
+    total, weight = np.zeros(boxes.shape[:2]), np.zeros(boxes.shape[:2])
+    index = interval.frame_index
+    for side in SIDES:
+        labels = label_boxes(interval, side)
+        positions, _ = interval.reach(side)
+        sized = (labels[:, 2:] > labels[:, :2]).all(axis=1)
+        keys = {k: box_content(pictures, positions[0], labels[k]) for k in np.flatnonzero(sized) if positions}
+        for t in positions[1:]:
+            far = abs(int(index[t] - index[positions[0]]))
+            for k, (key, was_inside) in keys.items():
+                if not (boxes[t, k, 2:] > boxes[t, k, :2]).all():
+                    continue
+                grey, is_inside = box_content(pictures, t, boxes[t, k])
+                both = is_inside & was_inside
+                if both.any():
+                    total[t, k] += float(np.abs(grey - key)[both].mean()) / far
+                    weight[t, k] += 1.0 / far
+    out: NDArray[np.float64] = np.divide(total, weight, out=np.full(total.shape, np.nan), where=weight > 0.0)
+    return out
