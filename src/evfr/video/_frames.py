@@ -176,6 +176,17 @@ class VideoFrame:
             self._rgb = self._orientation.apply(rgb_of(self._frame))
         return self._rgb
 
+    @property
+    def decode_index(self) -> int:
+        """Place of the frame's packet in decoding order, counted from 0; -1 where it is not known (images)."""
+        order = self._frame.opaque
+        return order if isinstance(order, int) else -1
+
+    @property
+    def orientation(self) -> Orientation:
+        """How the stored picture is turned upright."""
+        return self._orientation
+
     def motion_vectors(self) -> NDArray[np.void]:
         """Return the codec's motion vectors, (K,) of `MOTION_VECTOR_DTYPE`, in the stored picture's axes.
 

@@ -16,7 +16,7 @@ from evfr.errors import ProblemCode, VideoError
 from evfr.video._archive import FolderImages, ZipImages
 from evfr.video._container import fail, printable
 from evfr.video._facts import final_facts
-from evfr.video._frames import MOTION_VECTOR_DTYPE, VideoFrame
+from evfr.video._frames import MOTION_VECTOR_DTYPE, Orientation, VideoFrame
 from evfr.video._hash import plane_hash
 from evfr.video._info import VideoInfo
 from evfr.video._luma import grey_of_rgb
@@ -80,6 +80,16 @@ class ImageFrame(VideoFrame):
         """Return the colour picture, (H, W, 3) uint8 RGB; do not write into it."""
         assert self._rgb is not None
         return self._rgb
+
+    @property
+    def decode_index(self) -> int:
+        """Not known: images are not coded one after another."""
+        return -1
+
+    @property
+    def orientation(self) -> Orientation:
+        """Upright already."""
+        return Orientation()
 
     def motion_vectors(self) -> NDArray[np.void]:
         """Return no motion vectors: images have none."""
