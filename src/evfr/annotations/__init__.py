@@ -15,9 +15,14 @@ import inspect
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evfr.annotations._coco import read_coco, recognises_coco, write_coco
+from evfr.annotations._davis import read_davis, recognises_davis, write_davis
 from evfr.annotations._formats import FACTS, Fact, Format
+from evfr.annotations._masks import read_masks, write_masks
 from evfr.annotations._mot import looks_like_mot, read_mot, write_mot
 from evfr.annotations._mots import looks_like_mots, read_mots, write_mots
+from evfr.annotations._native import read_native, recognises_native, write_native
+from evfr.annotations._ytvis import read_ytvis, recognises_ytvis, write_ytvis
 from evfr.errors import AnnotationError
 
 if TYPE_CHECKING:
@@ -26,6 +31,50 @@ if TYPE_CHECKING:
 __all__ = ["FACTS", "FORMATS", "Fact", "Format", "read", "write"]
 
 FORMATS: dict[str, Format] = {
+    "evfr": Format(
+        "evfr",
+        read_native,
+        write_native,
+        (".parquet",),
+        "evfr's own table in one Parquet file: keeps everything",
+        frozenset(FACTS),
+        recognises_native,
+    ),
+    "coco": Format(
+        "coco",
+        read_coco,
+        write_coco,
+        (".json",),
+        "COCO instances, of images or of the frames of videos: boxes, polygons, run lengths",
+        frozenset(FACTS),
+        recognises_coco,
+    ),
+    "ytvis": Format(
+        "ytvis",
+        read_ytvis,
+        write_ytvis,
+        (".json",),
+        "YouTube-VIS: one annotation an object, with boxes and masks for all frames",
+        frozenset(FACTS),
+        recognises_ytvis,
+    ),
+    "davis": Format(
+        "davis",
+        read_davis,
+        write_davis,
+        ("", ".zip"),
+        "DAVIS: palette pictures in Annotations/<resolution>/<video>, the value is the track",
+        frozenset({"masks", "tracks", "empty_frames", "frame_numbers"}),
+        recognises_davis,
+    ),
+    "masks": Format(
+        "masks",
+        read_masks,
+        write_masks,
+        ("", ".zip"),
+        "a folder or zip of grey pictures, one a frame: 0/1, 0/255, tracks or classes",
+        frozenset({"masks", "tracks", "empty_frames", "frame_numbers"}),
+    ),
     "mot": Format(
         "mot",
         read_mot,
