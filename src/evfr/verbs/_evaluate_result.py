@@ -1,0 +1,251 @@
+"""What `evfr evaluate` returns: scores of videos, which merge, and what is said of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from evfr.metrics import BoxScores, MaskScores, PixelScores, TrackingScores
+
+__all__ = ["EvaluateResult"]
+
+DECIMALS = 3
+_TRACKING = (
+    *("mota", "motp", "idf1", "id_precision", "id_recall", "hota", "det_a", "ass_a"),
+    *("id_switches", "fragments", "matches", "misses", "false_positives", "frames"),
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class EvaluateResult:
+    """Hold the scores of one or many videos.
+
+    Attributes
+    ----------
+    what : {"vos", "boxes", "masks"}
+        What was compared.
+    scores : MaskScores, BoxScores or PixelScores
+        One row per object and frame; for masks, counts per video and class.
+    has_keys : bool
+        Whether labelled frames were named; then they are left out.
+    all_frames : bool
+        Whether every annotated frame counts.
+    unseen : tuple of str
+        Classes not seen in training; with one or more, YouTube-VOS' G is there.
+    skipped_count : int
+        Frames of the truth that were not scored because the prediction lacks them.
+    missing_videos, ignored_videos : tuple of str
+        Videos that only the truth, only the prediction has.
+    tracking : tuple of (str, TrackingScores)
+        Video and counts behind MOTA, IDF1 and HOTA, if asked for.
+    """
+
+    what: Literal["vos", "boxes", "masks"]
+    scores: MaskScores | BoxScores | PixelScores
+    has_keys: bool = False
+    all_frames: bool = False
+    unseen: tuple[str, ...] = ()
+    skipped_count: int = 0
+    missing_videos: tuple[str, ...] = ()
+    ignored_videos: tuple[str, ...] = ()
+    tracking: tuple[tuple[str, TrackingScores], ...] = ()
+
+    def __repr__(self) -> str:
+        values = ", ".join(f"{name} {value:.{DECIMALS}f}" for name, value in list(self.overall().items())[:4])
+        return f"EvaluateResult({self.what}: {values})"
+
+    @classmethod
+    def merge(cls, parts: Sequence[EvaluateResult]) -> EvaluateResult:
+        """Join the results of different videos, computed anywhere.
+
+        Parameters
+        ----------
+        parts : sequence of EvaluateResult
+            One or more, of one kind and with equal settings.
+
+        Returns
+        -------
+        EvaluateResult
+            The same as if all videos had been evaluated at once.
+
+        Raises
+        ------
+        ValueError
+            If there is no part, settings differ, or a video is in two of them.
+        """
+        if not parts:
+            raise ValueError("there is nothing to merge; give one result or more")
+        first = parts[0]
+        settings = {(part.what, part.has_keys, part.all_frames, part.unseen) for part in parts}
+        if len(settings) > 1:
+            raise ValueError(
+                f"results must have equal settings to be merged, got {sorted(settings, key=str)}"
+            )
+        scores: Any = type(first.scores)
+        return cls(
+            first.what,
+            scores.merge([part.scores for part in parts]),
+            first.has_keys,
+            first.all_frames,
+            first.unseen,
+            sum(part.skipped_count for part in parts),
+            tuple(sorted({name for part in parts for name in part.missing_videos})),
+            tuple(sorted({name for part in parts for name in part.ignored_videos})),
+            tuple(sorted((item for part in parts for item in part.tracking), key=lambda item: item[0])),
+        )
+
+    @property
+    def summary(self) -> Any:
+        """What the benchmark says: DavisScores, BoxSummary, or the PixelScores themselves."""
+        from evfr.metrics import BoxScores, MaskScores, davis_scores, summarise_boxes
+
+        without_keys = self.has_keys and not self.all_frames
+        if isinstance(self.scores, MaskScores):
+            ends = not self.has_keys and not self.all_frames
+            return davis_scores(self.scores, without_ends=ends, without_keys=without_keys)
+        if isinstance(self.scores, BoxScores):
+            return summarise_boxes(self.scores, without_keys=without_keys)
+        return self.scores
+
+    def overall(self) -> dict[str, float]:
+        """Return the main numbers by name; NaN where one is not defined.
+
+        Returns
+        -------
+        dict of str to float
+            ``j_and_f``, ``j_mean``, ``j_recall``, ``j_decay``, ``f_mean``, ``f_recall``, ``f_decay`` (and ``g``);
+            ``mean_iou`` (and what tracking adds); or ``accuracy``, ``iou``, ``gscore``, ``precision``, ``recall``.
+        """
+        from evfr.metrics import MaskScores, ytvos_scores
+
+        summary = self.summary
+        if self.what == "masks":
+            total = summary.total
+            names = ("accuracy", "iou", "gscore", "precision", "recall")
+            return {name: getattr(total, name) for name in names}
+        if not isinstance(self.scores, MaskScores):
+            return {"mean_iou": summary.mean_iou} | self._tracking_overall()
+        values = {"j_and_f": summary.j_and_f}
+        for letter, part in (("j", summary.region), ("f", summary.boundary)):
+            values |= {f"{letter}_{name}": getattr(part, name) for name in ("mean", "recall", "decay")}
+        if self.unseen:
+            values["g"] = ytvos_scores(
+                self.scores, self.unseen, without_keys=self.has_keys and not self.all_frames
+            ).overall
+        return values | self._tracking_overall()
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return one JSON-ready dict per object (or, for masks, per video and class), by video.
+
+        Returns
+        -------
+        list of dict
+            With ``video_id`` and the object's scores.
+        """
+        if self.what == "masks":
+            return [
+                {"video_id": video, "category": category, **counts.to_dict()}
+                for video, category, counts in self.summary.counts
+            ]
+        return [item.to_dict() for item in self.summary.objects]
+
+    def videos(self) -> list[dict[str, Any]]:
+        """Return one JSON-ready dict per video: its name and its main numbers.
+
+        Returns
+        -------
+        list of dict
+            Numbers as in `overall`, None where one is not defined; each video on its own.
+        """
+        found = []
+        for name, part in self._by_video():
+            values = {key: _or_none(value) for key, value in part.overall().items()}
+            found.append({"video_id": name, **values})
+        return found
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-ready dict."""
+        from evfr.metrics import MaskScores, gap_splits, size_splits, ytvos_scores
+
+        data: dict[str, Any] = {
+            "what": self.what,
+            "overall": {name: _or_none(value) for name, value in self.overall().items()},
+            "videos": self.videos(),
+            "objects": self.rows(),
+            "left_out": self.left_out,
+            "skipped_count": self.skipped_count,
+            "missing_videos": list(self.missing_videos),
+            "ignored_videos": list(self.ignored_videos),
+        }
+        if isinstance(self.scores, MaskScores):
+            data["sizes"] = [part.to_dict() for part in size_splits(self.scores)]
+            data["gaps"] = [part.to_dict() for part in gap_splits(self.scores.region, self.scores.gap)]
+            if self.unseen:
+                without_keys = self.has_keys and not self.all_frames
+                data["ytvos"] = ytvos_scores(self.scores, self.unseen, without_keys=without_keys).to_dict()
+        elif self.what == "boxes":
+            data["gaps"] = [part.to_dict() for part in self.summary.gaps]
+        if self.tracking:
+            data["tracking"] = [
+                {"video_id": name, **{key: _or_none(getattr(item, key)) for key in _TRACKING}}
+                for name, item in self.tracking
+            ]
+        return data
+
+    @property
+    def left_out(self) -> str:
+        """Which annotated frames do not count: ``"nothing"``, ``"labelled frames"`` or ``"first and last frames"``."""
+        if self.all_frames or (self.what != "vos" and not self.has_keys):
+            return "nothing"
+        return "labelled frames" if self.has_keys else "first and last frames"
+
+    def __str__(self) -> str:
+        lines = [f"{name:<10} {value:.{DECIMALS}f}" for name, value in self.overall().items()]
+        lines.append(f"left out: {self.left_out}")
+        if self.skipped_count:
+            lines.append(f"not scored: {self.skipped_count} frames that the prediction lacks")
+        lines += [f"not scored: video {name}, which the prediction lacks" for name in self.missing_videos]
+        return "\n".join(lines)
+
+    def _by_video(self) -> list[tuple[str, EvaluateResult]]:
+        from dataclasses import fields, replace
+
+        import numpy as np
+
+        from evfr.metrics import PixelScores
+
+        scores: Any = self.scores
+        if isinstance(scores, PixelScores):
+            names = sorted({row[0] for row in scores.counts})
+            parts = [
+                (name, PixelScores(tuple(row for row in scores.counts if row[0] == name))) for name in names
+            ]
+            return [(name, replace(self, scores=part)) for name, part in parts]
+        found = []
+        columns = [item.name for item in fields(scores) if item.name not in ("video_ids", "categories")]
+        for place, name in enumerate(scores.video_ids):
+            rows = np.flatnonzero(scores.video_row == place)
+            part = replace(scores, **{column: getattr(scores, column)[rows] for column in columns})
+            tracking = tuple(item for item in self.tracking if item[0] == name)
+            has_unseen = {scores.categories[row] for row in part.category_row} >= set(self.unseen)
+            found.append(
+                (
+                    name,
+                    replace(self, scores=part, tracking=tracking, unseen=self.unseen if has_unseen else ()),
+                )
+            )
+        return found
+
+    def _tracking_overall(self) -> dict[str, float]:
+        from evfr.metrics import merge_tracking
+
+        if not self.tracking:
+            return {}
+        merged = merge_tracking([item for _, item in self.tracking])
+        return {name: getattr(merged, name) for name in ("mota", "idf1", "hota")}
+
+
+def _or_none(value: float) -> float | None:
+    return value if value == value else None
