@@ -15,20 +15,22 @@ import inspect
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evfr.annotations._bind import bind
 from evfr.annotations._coco import read_coco, recognises_coco, write_coco
 from evfr.annotations._davis import read_davis, recognises_davis, write_davis
-from evfr.annotations._formats import FACTS, Fact, Format
+from evfr.annotations._formats import FACTS, Fact, Format, stated_facts
 from evfr.annotations._masks import read_masks, write_masks
 from evfr.annotations._mot import looks_like_mot, read_mot, write_mot
 from evfr.annotations._mots import looks_like_mots, read_mots, write_mots
 from evfr.annotations._native import read_native, recognises_native, write_native
+from evfr.annotations._yolo import read_yolo, recognises_yolo, write_yolo
 from evfr.annotations._ytvis import read_ytvis, recognises_ytvis, write_ytvis
 from evfr.errors import AnnotationError
 
 if TYPE_CHECKING:
     from evfr._core.annotations import VideoAnnotations
 
-__all__ = ["FACTS", "FORMATS", "Fact", "Format", "read", "write"]
+__all__ = ["FACTS", "FORMATS", "Fact", "Format", "bind", "lost", "read", "write"]
 
 FORMATS: dict[str, Format] = {
     "evfr": Format(
@@ -74,6 +76,15 @@ FORMATS: dict[str, Format] = {
         ("", ".zip"),
         "a folder or zip of grey pictures, one a frame: 0/1, 0/255, tracks or classes",
         frozenset({"masks", "tracks", "empty_frames", "frame_numbers"}),
+    ),
+    "yolo": Format(
+        "yolo",
+        read_yolo,
+        write_yolo,
+        ("", ".zip"),
+        "YOLO text, one file a frame: boxes or polygons as shares of the picture, with score and track if asked",
+        frozenset({"boxes", "masks", "tracks", "categories", "score", "empty_frames", "frame_numbers"}),
+        recognises_yolo,
     ),
     "mot": Format(
         "mot",
@@ -160,6 +171,29 @@ def write(annotations: VideoAnnotations, path: str | Path, *, format: str, **opt
     chosen = _format(format)
     _check_options(chosen.name, "writer", chosen.write, options)
     return chosen.write(annotations, Path(path), **options)
+
+
+def lost(annotations: VideoAnnotations, format: str) -> tuple[Fact, ...]:
+    """Say what of these labels a file of a format cannot hold (ours).
+
+    Parameters
+    ----------
+    annotations : VideoAnnotations
+        The labels.
+    format : str
+        A key of `FORMATS`.
+
+    Returns
+    -------
+    tuple of str
+        Those of `FACTS` that the labels state and the format does not keep, in their order.
+
+    Raises
+    ------
+    ValueError
+        If there is no such format.
+    """
+    return tuple(fact for fact in stated_facts(annotations) if fact not in _format(format).keeps)
 
 
 def _format(name: str) -> Format:

@@ -1,0 +1,115 @@
+"""Find the names of classes in a YOLO ``data.yaml`` without a YAML library: the three ways that they are written."""
+
+from __future__ import annotations
+
+import re
+
+from evfr.errors import AnnotationError
+
+__all__ = ["yaml_names"]
+
+
+def yaml_names(text: str, where: str) -> dict[int, str]:
+    """Return the names of classes by number.
+
+    Parameters
+    ----------
+    text : str
+        The file: ``names: [a, 'b c']``, or below ``names:`` lines ``- a`` or ``0: a``. Quotes and comments are
+        understood; anchors, tags and several documents are not.
+    where : str
+        For errors.
+
+    Returns
+    -------
+    dict of int to str
+        Class number to name.
+
+    Raises
+    ------
+    AnnotationError
+        If there is no ``names:``, or it is written in another way.
+    """
+    lines = text.splitlines()
+    start = next((n for n, line in enumerate(lines) if re.match(r"names\s*:", line)), None)
+    if start is None:
+        raise AnnotationError(f"{where} has no names:; give names= to the reader")
+    rest = _bare(lines[start].split(":", 1)[1])
+    if rest.startswith(("[", "{")):
+        flow = "\n".join([rest, *lines[start + 1 :]])
+        return _flow(flow, where)
+    if rest:
+        raise _strange(rest, where)
+    block: list[str] = []
+    for line in lines[start + 1 :]:
+        bare = _bare(line)
+        if not bare:
+            continue
+        if not line.startswith((" ", "\t")) and not bare.startswith("-"):
+            break
+        block.append(bare)
+    names: dict[int, str] = {}
+    for line in block:
+        item = re.fullmatch(r"-\s+(.+)", line)
+        pair = re.fullmatch(r"['\"]?(\d{1,9})['\"]?\s*:\s+(.+)", line)
+        if item is not None:
+            names[len(names)] = _unquoted(item[1], where)
+        elif pair is not None and int(pair[1]) not in names:
+            names[int(pair[1])] = _unquoted(pair[2], where)
+        else:
+            raise _strange(line, where)
+    return names
+
+
+def _flow(text: str, where: str) -> dict[int, str]:
+    """Read ``[a, b]`` or ``{0: a, 1: b}``, which may span lines."""
+    close = "]" if text[0] == "[" else "}"
+    token = re.compile(
+        r"\s*((?:'(?:[^']|'')*'|\"(?:[^\"\\]|\\.)*\"|[^,\[\]{}'\"#\n])+)?\s*(?:#[^\n]*)?\s*([,\]}])"
+    )
+    place, items = 1, []
+    while True:
+        match = token.match(text, place)
+        if match is None or match[2] not in (",", close):
+            raise _strange(text[place : place + 60], where)
+        if match[1] is not None and match[1].strip():
+            items.append(match[1].strip())
+        elif match[2] == ",":
+            raise _strange(text[place : place + 60], where)
+        place = match.end()
+        if match[2] == close:
+            break
+    if text[0] == "[":
+        return {number: _unquoted(item, where) for number, item in enumerate(items)}
+    names = {}
+    for item in items:
+        pair = re.fullmatch(r"['\"]?(\d{1,9})['\"]?\s*:\s*(.+)", item, re.DOTALL)
+        if pair is None or int(pair[1]) in names:
+            raise _strange(item, where)
+        names[int(pair[1])] = _unquoted(pair[2], where)
+    return names
+
+
+def _bare(line: str) -> str:
+    """Return a line without comment and spaces around; a ``#`` inside quotes is no comment."""
+    kept = re.match(r"(?:'(?:[^']|'')*'|\"(?:[^\"\\]|\\.)*\"|(?<!\s)#|[^#])*", line)
+    return (kept[0] if kept else "").strip()
+
+
+def _unquoted(text: str, where: str) -> str:
+    text = text.strip()
+    if text.startswith("'"):
+        if re.fullmatch(r"'(?:[^']|'')*'", text) is None:
+            raise _strange(text, where)
+        return text[1:-1].replace("''", "'")
+    if text.startswith('"'):
+        if re.fullmatch(r'"(?:[^"\\]|\\["\\])*"', text) is None:
+            raise _strange(text, where)
+        return re.sub(r"\\(.)", r"\1", text[1:-1])
+    if text[:1] in "[{&*!|>%@`" or ": " in text:
+        raise _strange(text, where)
+    return text
+
+
+def _strange(text: str, where: str) -> AnnotationError:
+    return AnnotationError(f"{where}: names: cannot be read at {text[:60]!r}; give names= to the reader")
