@@ -180,7 +180,7 @@ class VideoFrame:
     def decode_index(self) -> int:
         """Place of the frame's packet in decoding order, counted from 0; -1 where it is not known (images)."""
         order = self._frame.opaque
-        return order if isinstance(order, int) else -1
+        return int(order) if isinstance(order, int) else -1
 
     @property
     def orientation(self) -> Orientation:

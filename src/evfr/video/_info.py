@@ -51,8 +51,16 @@ class VideoInfo:
         How many ``"I"``, ``"P"``, ``"B"`` and ``"?"`` pictures.
     has_b_frames : bool
         Whether any picture is a B picture.
+    b_run_max : int
+        Most B pictures in a row, in presentation order (known only after `inspect_video`).
     has_motion_vectors : bool
-        Whether the codec exports motion vectors (known only after `inspect_video`).
+        Whether the codec exports motion vectors (known only after `inspect_video`, as are the three below).
+    motion_vector_frame_count : int
+        Frames with at least one motion vector.
+    motion_vector_lists : tuple of int
+        Reference lists that any vector uses: (), (0,), (1,) or (0, 1). A list is not a direction in time.
+    intra_share : float or None
+        Mean share of the picture that no vector covers, over the frames with vectors, in [0, 1]; None without any.
     is_time_estimated : bool
         Whether times come from the frame rate because the container has none.
     size_bytes : int
@@ -83,7 +91,11 @@ class VideoInfo:
     gop_length_mean: float = 0.0
     picture_types: dict[str, int] | None = None
     has_b_frames: bool = False
+    b_run_max: int = 0
     has_motion_vectors: bool = False
+    motion_vector_frame_count: int = 0
+    motion_vector_lists: tuple[int, ...] = ()
+    intra_share: float | None = None
     is_time_estimated: bool = False
     size_bytes: int = 0
     status: Literal["ok", "partial", "failed"] = "ok"
@@ -93,5 +105,6 @@ class VideoInfo:
         """Return a JSON-ready dict, keys in field order."""
         data = asdict(self)
         data["picture_types"] = dict(self.picture_types or {})
+        data["motion_vector_lists"] = list(self.motion_vector_lists)
         data["problems"] = [problem.to_dict() for problem in self.problems]
         return data

@@ -1,10 +1,13 @@
-"""Say everything about a video: one full pass, and a short one for motion vectors."""
+"""Say everything about a video in one full pass, motion vectors included."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from evfr.video._block_field import block_fields
 from evfr.video._container import DEFAULT_MAX_PIXELS, printable
 from evfr.video._info import VideoInfo
 from evfr.video._open import open_video
@@ -17,9 +20,6 @@ if TYPE_CHECKING:
     from evfr.video._inputs import VideoSource
 
 __all__ = ["failed_info", "inspect_video"]
-
-_INTER_FRAMES_MOST = 64
-_FRAMES_MOST = 256
 
 
 def inspect_video(
@@ -42,21 +42,37 @@ def inspect_video(
     Returns
     -------
     VideoInfo
-        With true counts, and claims beside them. ``has_motion_vectors`` is judged by the first 64 predicted frames.
+        With true counts, and claims beside them, and what its motion vectors offer.
 
     Raises
     ------
     VideoError
         If the video cannot be used.
     """
-    with open_video(path, max_pixels=max_pixels) as video:
+    count, run, longest = 0, 0, 0
+    lists: set[int] = set()
+    intra = 0.0
+    with open_video(path, motion_vectors=True, max_pixels=max_pixels) as video:
         for frame in video:
+            run = run + 1 if frame.picture_type == b"B" else 0
+            longest = max(longest, run)
+            vectors = frame.motion_vectors()
+            if len(vectors):
+                count += 1
+                lists.update(int(source >= 0) for source in np.unique(vectors["source"]))
+                # Turned or not, the picture has the same share of blocks.
+                height, width = frame.shape[::-1] if frame.orientation.is_transposed else frame.shape
+                intra += float(block_fields(vectors, (height, width)).is_intra.mean())
             if on_frame is not None:
                 on_frame(frame.frame_index + 1)
-    info = video.info
-    if info.kind != "file":
-        return info
-    return replace(info, has_motion_vectors=_has_motion_vectors(path, max_pixels))
+    return replace(
+        video.info,
+        b_run_max=longest,
+        has_motion_vectors=count > 0,
+        motion_vector_frame_count=count,
+        motion_vector_lists=tuple(sorted(lists)),
+        intra_share=intra / count if count else None,
+    )
 
 
 def failed_info(source: VideoSource, problem: Problem) -> VideoInfo:
@@ -75,16 +91,3 @@ def failed_info(source: VideoSource, problem: Problem) -> VideoInfo:
         With status ``"failed"``.
     """
     return VideoInfo(path=printable(source.path), kind=source.kind, status="failed", problems=(problem,))
-
-
-def _has_motion_vectors(path: str | Path, max_pixels: int) -> bool:
-    """Whether any of the first predicted frames comes with vectors."""
-    inter = 0
-    with open_video(path, damaged="keep", motion_vectors=True, max_pixels=max_pixels) as video:
-        for frame in video:
-            inter += frame.picture_type != b"I"
-            if len(frame.motion_vectors()):
-                return True
-            if inter >= _INTER_FRAMES_MOST or frame.frame_index >= _FRAMES_MOST:
-                return False
-    return False

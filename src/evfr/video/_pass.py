@@ -37,6 +37,15 @@ _INTRA_CODECS = (
 _INTRA_ONLY = frozenset(_INTRA_CODECS.split())
 
 
+class _Order(int):
+    """A place in decoding order that is one object: PyAV finds it by its address, and Python shares small integers.
+
+    With plain integers, two videos read at once would free each other's.
+    """
+
+    __slots__ = ()
+
+
 class Presented(NamedTuple):
     """A frame, or the place of one that did not decode (``frame`` is None), in presentation order."""
 
@@ -125,7 +134,7 @@ class Pass:
                 self._hurt(order)
             if order == 0:
                 self.is_encrypted = packet.has_sidedata("encryption_info")
-            packet.opaque = order
+            packet.opaque = _Order(order)
             yield from self._accept(self._decode(packet, order))
         for frames in self._flush():
             yield from self._accept(frames)
@@ -181,7 +190,7 @@ class Pass:
     def _accept(self, frames: list[AvFrame]) -> Iterator[Presented]:
         for frame in frames:
             opaque = frame.opaque
-            order = opaque if isinstance(opaque, int) else self.packet_count - 1
+            order = int(opaque) if isinstance(opaque, int) else self.packet_count - 1
             pts = frame.pts if self._has_pts else None
             self._pending.pop(order, None)
             if frame.is_corrupt:
