@@ -13,9 +13,10 @@ from evfr.propagation._fusion import SideView, compete, fuse
 from evfr.propagation._interval import SIDES, Carried, CarryEnd, Interval, Side, assemble, label_of
 from evfr.propagation._matching import make_key
 from evfr.propagation._measure import MEASURED, band_mean, measure, trimmed
+from evfr.propagation._patches import Patch
 from evfr.propagation._pictures import grey_of
 from evfr.propagation._steps import Hops, make_hops
-from evfr.propagation._warp import FULL, Patch, carry_side
+from evfr.propagation._warp import FULL, carry_side
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -211,10 +212,10 @@ def _view(
     is_matching: bool,
 ) -> SideView:
     order = range(len(frames)) if side == "left" else range(len(frames) - 1, -1, -1)
-    field_at = (lambda t: hops.to_previous(t - 1)) if side == "left" else hops.to_next
+    step_at = (lambda t: hops.to_previous(t - 1)) if side == "left" else hops.to_next
     return SideView(
         side=side,
-        chain=carry_side(frames, order, field_at, masks),
+        chain=carry_side(frames, order, step_at, masks),
         grey=grey_of(frames[order[0]]),
         frame_index=int(index[order[0]]),
         key=make_key(frames[order[0]], masks) if is_matching else None,

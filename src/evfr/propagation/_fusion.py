@@ -10,8 +10,9 @@ import cv2
 import numpy as np
 
 from evfr.propagation._matching import SCALE, Key, cell_features, match
+from evfr.propagation._patches import Patch, Window, window_around
 from evfr.propagation._pictures import mean_blocks, spread_blocks
-from evfr.propagation._warp import FULL, Chain, Patch, Window, compensated_error, window_around
+from evfr.propagation._warp import FULL, Chain, compensated_error
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

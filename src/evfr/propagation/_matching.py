@@ -25,13 +25,13 @@ RADIUS = 10
 PENALTY = 3.0
 TEMPERATURE = 72.0
 """2 sigma squared, with the sigma of the fusion, 6 grey levels."""
-NEGLIGIBLE = 16.0
+NEGLIGIBLE = 10.0
 LOWEST = -1e30
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Key:
-    """Hold a labelled frame at a quarter of its size: features (h4, w4, 8) float32, mask shares (K, h4, w4) float32."""
+    """Hold a labelled frame at a quarter of its size: features (8, h4, w4) float32, mask shares (K, h4, w4) float32."""
 
     features: NDArray[np.float32]
     shares: NDArray[np.float32]
@@ -47,7 +47,7 @@ def cell_features(frame: NDArray[np.uint8]) -> NDArray[np.float32]:
 
     Returns
     -------
-    (h4, w4, 8) float32
+    (8, h4, w4) float32
         L, a, b in 8-bit units, their means over 3 x 3 cells, and the absolute Sobel slopes of L across and down,
         as differences of neighbours two cells apart.
     """
@@ -57,7 +57,8 @@ def cell_features(frame: NDArray[np.uint8]) -> NDArray[np.float32]:
     slopes = [
         np.abs(cv2.Sobel(light, cv2.CV_32F, dx, 1 - dx, scale=0.25, borderType=border)) for dx in (1, 0)
     ]
-    return np.ascontiguousarray(np.dstack([lab, cv2.blur(lab, (3, 3), borderType=border), *slopes]))
+    parts = [*cv2.split(lab), *cv2.split(cv2.blur(lab, (3, 3), borderType=border)), *slopes]
+    return np.stack(parts)
 
 
 def make_key(frame: NDArray[np.uint8], masks: Sequence[Rle | None]) -> Key:
@@ -76,7 +77,7 @@ def make_key(frame: NDArray[np.uint8], masks: Sequence[Rle | None]) -> Key:
         Features and the share of each cell that each object covers.
     """
     features = cell_features(frame)
-    shares = np.zeros((len(masks), *features.shape[:2]), np.float32)
+    shares = np.zeros((len(masks), *features.shape[1:]), np.float32)
     for k, mask in enumerate(masks):
         if mask is not None and not mask.is_empty:
             shares[k] = mean_blocks(mask.to_mask().astype(np.float32), SCALE)
@@ -94,7 +95,7 @@ def match(
 
     Parameters
     ----------
-    features : (h4, w4, 8) float32
+    features : (8, h4, w4) float32
         Of the frame.
     cells : (Q, 2) int64
         Rows and columns of the cells in question.
@@ -112,40 +113,50 @@ def match(
         frame of -(squared distance of the features + 3 per squared cell of offset) / 72 - log(distance in time).
     """
     out = np.zeros((len(cells), keys[0].shares.shape[0]), np.float32)
-    total, peak = np.zeros(len(cells)), np.full(len(cells), LOWEST)
+    total: NDArray[np.float32] = np.zeros(len(cells), np.float32)
+    peak = np.full(len(cells), LOWEST, np.float32)
     for key, flow, far in zip(keys, flows, distances, strict=True):
         shares = np.ascontiguousarray(key.shares.transpose(1, 2, 0))
-        _gather(features, cells, key.features, shares, flow, -np.log(far), out, total, peak)
-    result: NDArray[np.float32] = out / np.maximum(total, 1e-30).astype(np.float32)[:, None]
+        _gather(features, cells, key.features, shares, flow, np.float32(-np.log(far)), out, total, peak)
+    result: NDArray[np.float32] = out / np.maximum(total, np.float32(1e-30))[:, None]
     return result
 
 
 @njit(cache=True, nogil=True, fastmath=True)
 def _gather(features, cells, key_features, shares, flow, prior, out, total, peak):  # type: ignore[no-untyped-def]
-    height, width, depth = key_features.shape
+    depth, height, width = key_features.shape
     objects = shares.shape[2]
-    side = 2 * RADIUS + 1
-    score = np.empty(side * side, np.float32)
-    place = np.empty((side * side, 2), np.int64)
+    score = np.empty((2 * RADIUS + 1, 2 * RADIUS + 1), np.float32)
+    penalty = np.empty_like(score)
+    for v in range(-RADIUS, RADIUS + 1):
+        for u in range(-RADIUS, RADIUS + 1):
+            penalty[v + RADIUS, u + RADIUS] = PENALTY * (v * v + u * u)
     for q in range(len(cells)):
         y, x = cells[q, 0], cells[q, 1]
         centre_y = int(np.floor(y + flow[y, x, 1] / SCALE + 0.5))
         centre_x = int(np.floor(x + flow[y, x, 0] / SCALE + 0.5))
         centre_y = min(max(centre_y, 0), height - 1)
         centre_x = min(max(centre_x, 0), width - 1)
-        count = 0
-        best = LOWEST
-        for v in range(max(0, centre_y - RADIUS), min(height, centre_y + RADIUS + 1)):
-            for u in range(max(0, centre_x - RADIUS), min(width, centre_x + RADIUS + 1)):
-                far = np.float32(0.0)
-                for d in range(depth):
-                    difference = features[y, x, d] - key_features[v, u, d]
-                    far += difference * difference
-                offset = (v - centre_y) ** 2 + (u - centre_x) ** 2
-                score[count] = prior - (far + PENALTY * offset) / TEMPERATURE
-                place[count, 0], place[count, 1] = v, u
-                best = max(best, score[count])
-                count += 1
+        top, bottom = max(0, centre_y - RADIUS), min(height, centre_y + RADIUS + 1)
+        left, right = max(0, centre_x - RADIUS), min(width, centre_x + RADIUS + 1)
+        columns = right - left
+        best = np.float32(LOWEST)
+        for v in range(top, bottom):
+            row = score[v - top]
+            row[:columns] = penalty[
+                v - centre_y + RADIUS, left - centre_x + RADIUS : right - centre_x + RADIUS
+            ]
+            # Features apart and columns innermost: this loop is the cost, and runs over neighbours in memory.
+            for d in range(depth):
+                own = features[d, y, x]
+                other = key_features[d, v, left:right]
+                for i in range(columns):
+                    difference = other[i] - own
+                    row[i] += difference * difference
+            for i in range(columns):
+                row[i] = prior - row[i] * np.float32(1.0 / TEMPERATURE)
+            for i in range(columns):
+                best = max(best, row[i])
         # The softmax runs over both labelled frames: rescale what the first one left.
         if best > peak[q]:
             shrink = np.exp(peak[q] - best)
@@ -153,10 +164,11 @@ def _gather(features, cells, key_features, shares, flow, prior, out, total, peak
             for k in range(objects):
                 out[q, k] *= shrink
             peak[q] = best
-        for i in range(count):
-            below = peak[q] - score[i]
-            if below < NEGLIGIBLE:
-                weight = np.exp(-below)
-                total[q] += weight
-                for k in range(objects):
-                    out[q, k] += weight * shares[place[i, 0], place[i, 1], k]
+        for v in range(top, bottom):
+            for i in range(columns):
+                below = peak[q] - score[v - top, i]
+                if below < NEGLIGIBLE:
+                    weight = np.exp(-below)
+                    total[q] += weight
+                    for k in range(objects):
+                        out[q, k] += weight * shares[v, left + i, k]

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from evfr.propagation._pictures import fetch
-from evfr.propagation._warp import FULL, Patch, Window, window_around
+from evfr.propagation._patches import Patch, Window, window_around
+from evfr.propagation._pictures import fetch, pixel_grid
+from evfr.propagation._steps import Step
+from evfr.propagation._warp import FULL
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -111,9 +113,8 @@ def _compensated(
     height, width = size
     window = window_around([before, patch])
     assert window is not None
-    rows, columns = np.arange(window.y0, window.y1), np.arange(window.x0, window.x1)
-    field = step[np.ix_(rows // 4, columns // 4)]
-    places = np.stack(np.meshgrid(columns, rows), axis=-1).astype(np.float32) + field
+    field = Step(step, 4, height, width).part(window)
+    places = pixel_grid(height, width)[window.rows_columns] + field
     # A rim of zeros where the frame goes on, so that the border replicates the frame's edge only.
     rim = before.window.padded(1, height, width)
     places -= np.array([rim.x0, rim.y0], np.float32)

@@ -10,23 +10,15 @@ import cv2
 import numpy as np
 
 from evfr._core.motion import StepFields
-from evfr.propagation._pictures import fetch, grey_of, pixel_grid, spread_blocks
+from evfr.propagation._patches import Window
+from evfr.propagation._pictures import fetch, grey_of, mean_blocks, pixel_grid, spread_blocks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from evfr._core.motion import StepFieldMaker
 
-__all__ = [
-    "STEP_FIELDS",
-    "Hops",
-    "better_field",
-    "dense_field",
-    "dis",
-    "dis_medium",
-    "farneback",
-    "make_hops",
-]
+__all__ = ["STEP_FIELDS", "Hops", "Step", "better_field", "dis", "dis_medium", "farneback", "make_hops"]
 
 PairFlow = Callable[["NDArray[np.uint8]", "NDArray[np.uint8]"], "NDArray[np.float32]"]
 LEAST_SIDE = 64
@@ -99,6 +91,51 @@ STEP_FIELDS: dict[str, StepFieldMaker] = {"dis": dis, "dis-medium": dis_medium, 
 """Makers of step fields that need nothing but the frames."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Step:
+    """Hold the backward field of one frame on cells, and spread it where it is asked for, linear between centres.
+
+    Attributes
+    ----------
+    values : (h, w, 2) float32
+        Displacements in full-size pixels.
+    cell : int
+        Pixels per cell; 1 is dense.
+    height, width : int
+        Full size.
+    """
+
+    values: NDArray[np.float32]
+    cell: int
+    height: int
+    width: int
+
+    def dense(self) -> NDArray[np.float32]:
+        """Return the (H, W, 2) field."""
+        return self.part(Window(0, self.height, 0, self.width))
+
+    def half(self) -> NDArray[np.float32]:
+        """Return the (ceil(H / 2), ceil(W / 2), 2) field, in full-size pixels."""
+        if self.cell % 2:
+            return mean_blocks(self.dense(), 2)
+        return spread_blocks(self.values, self.cell // 2, -(-self.height // 2), -(-self.width // 2))
+
+    def part(self, window: Window) -> NDArray[np.float32]:
+        """Return the field over a window."""
+        if self.cell == 1:
+            return self.values[window.rows_columns]
+        # One cell more on each side, so that a part is the same as the whole.
+        rows, columns = self.values.shape[:2]
+        cells = Window(
+            window.y0 // self.cell,
+            -(-window.y1 // self.cell),
+            window.x0 // self.cell,
+            -(-window.x1 // self.cell),
+        ).padded(1, rows, columns)
+        whole = cells.scaled(self.cell)
+        return spread_blocks(self.values[cells.rows_columns], self.cell, *whole.shape)[window.within(whole)]
+
+
 @dataclass(frozen=True, slots=True)
 class Hops:
     """Give dense backward fields between neighbouring frames, one at a time.
@@ -106,11 +143,11 @@ class Hops:
     Attributes
     ----------
     to_previous, to_next : callable
-        ``t -> (H, W, 2) float32``, entry t of the column of that name of `StepFields`, dense.
+        ``t -> Step``, entry t of the column of that name of `StepFields`.
     """
 
-    to_previous: Callable[[int], NDArray[np.float32]]
-    to_next: Callable[[int], NDArray[np.float32]]
+    to_previous: Callable[[int], Step]
+    to_next: Callable[[int], Step]
 
 
 def make_hops(
@@ -152,43 +189,25 @@ def make_hops(
         proxy = make_hops("proxy", frames, frame_index, given)
         flow = make_hops("dis", frames, frame_index, given)
         return Hops(
-            to_previous=lambda t: better_field(
+            to_previous=lambda t: _better(
                 frames[t + 1], frames[t], proxy.to_previous(t), flow.to_previous(t)
             ),
-            to_next=lambda t: better_field(frames[t], frames[t + 1], proxy.to_next(t), flow.to_next(t)),
+            to_next=lambda t: _better(frames[t], frames[t + 1], proxy.to_next(t), flow.to_next(t)),
         )
     if step in given:
         return _hops_of(given[step](frames, frame_index), frames, step)
     if step not in _PAIRS:
         known = ", ".join(sorted({*given, *_PAIRS} | ({"best"} if "proxy" in given else set())))
         raise ValueError(f"no step fields named {step!r}; there are {known}; pass others in steps")
-    flow_of = _PAIRS[step]()
+    flow_of, (height, width) = _PAIRS[step](), frames[0].shape[:2]
     return Hops(
-        to_previous=lambda t: flow_of(grey_of(frames[t + 1]), grey_of(frames[t])),
-        to_next=lambda t: flow_of(grey_of(frames[t]), grey_of(frames[t + 1])),
+        to_previous=lambda t: Step(flow_of(grey_of(frames[t + 1]), grey_of(frames[t])), 1, height, width),
+        to_next=lambda t: Step(flow_of(grey_of(frames[t]), grey_of(frames[t + 1])), 1, height, width),
     )
 
 
-def dense_field(field: NDArray[np.float32], cell: int, height: int, width: int) -> NDArray[np.float32]:
-    """Spread a field on cells over all pixels, linearly between cell centres.
-
-    Parameters
-    ----------
-    field : (h, w, 2) float32
-        Displacements in full-size pixels.
-    cell : int
-        Pixels per cell.
-    height, width : int
-        Full size.
-
-    Returns
-    -------
-    (height, width, 2) float32
-        The field itself where ``cell`` is 1.
-    """
-    if cell == 1:
-        return field
-    return np.ascontiguousarray(spread_blocks(field, cell, height, width))
+def _better(frame: NDArray[np.uint8], neighbour: NDArray[np.uint8], first: Step, second: Step) -> Step:
+    return Step(better_field(frame, neighbour, first.dense(), second.dense()), 1, first.height, first.width)
 
 
 def better_field(
@@ -279,6 +298,6 @@ def _hops_of(fields: StepFields, frames: Sequence[NDArray[np.uint8]], name: str)
             f"{grid[1]}x{grid[0]} cells of {fields.cell} px, got {fields!r}"
         )
     return Hops(
-        to_previous=lambda t: dense_field(fields.to_previous[t], fields.cell, height, width),
-        to_next=lambda t: dense_field(fields.to_next[t], fields.cell, height, width),
+        to_previous=lambda t: Step(fields.to_previous[t], fields.cell, height, width),
+        to_next=lambda t: Step(fields.to_next[t], fields.cell, height, width),
     )

@@ -10,87 +10,22 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
+from evfr.propagation._patches import Patch, Window
 from evfr.propagation._pictures import fetch, grey_of, mean_blocks, pixel_grid, spread_blocks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from evfr._core.masks import Rle
+    from evfr.propagation._steps import Step
 
-__all__ = [
-    "FULL",
-    "Chain",
-    "Patch",
-    "Window",
-    "carry_side",
-    "compensated_error",
-    "window_around",
-]
+__all__ = ["FAINT", "FULL", "Chain", "carry_side", "compensated_error"]
 
 FULL = 255
 """Soft masks are 0..255: 8 bits lose less in 25 hops than one hop of the motion does."""
 FAINT = 8
 """Soft values up to this are not followed further."""
 RESIDUAL_WINDOW = 7
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """Name a rectangle of the frame: rows y0..y1 and columns x0..x1, ends exclusive."""
-
-    y0: int
-    y1: int
-    x0: int
-    x1: int
-
-    @property
-    def rows_columns(self) -> tuple[slice, slice]:
-        """Return the slices that cut it out of a frame."""
-        return slice(self.y0, self.y1), slice(self.x0, self.x1)
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Return (height, width)."""
-        return self.y1 - self.y0, self.x1 - self.x0
-
-    def padded(self, pixels: int, height: int, width: int) -> Window:
-        """Return it larger by some pixels on each side, within the frame."""
-        return Window(
-            max(0, self.y0 - pixels),
-            min(height, self.y1 + pixels),
-            max(0, self.x0 - pixels),
-            min(width, self.x1 + pixels),
-        )
-
-    def within(self, outer: Window) -> tuple[slice, slice]:
-        """Return the slices that cut it out of an array over ``outer``."""
-        return (
-            slice(self.y0 - outer.y0, self.y1 - outer.y0),
-            slice(self.x0 - outer.x0, self.x1 - outer.x0),
-        )
-
-    def overlap(self, other: Window) -> Window | None:
-        """Return what both cover, or None."""
-        found = Window(
-            max(self.y0, other.y0), min(self.y1, other.y1), max(self.x0, other.x0), min(self.x1, other.x1)
-        )
-        return found if found.y0 < found.y1 and found.x0 < found.x1 else None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Patch:
-    """Hold the part of a frame-sized picture inside a window; outside it is 0, or not known."""
-
-    window: Window
-    values: NDArray[np.uint8]
-
-    def over(self, window: Window, outside: int) -> NDArray[np.uint8]:
-        """Return the values over another window."""
-        out = np.full(window.shape, outside, np.uint8)
-        both = self.window.overlap(window)
-        if both is not None:
-            out[both.within(window)] = self.values[both.within(self.window)]
-        return out
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -115,23 +50,10 @@ class Chain:
     lost: dict[int, int]
 
 
-def window_around(patches: Sequence[Patch | None]) -> Window | None:
-    """Return the smallest window around patches, or None where there are none."""
-    windows = [patch.window for patch in patches if patch is not None]
-    if not windows:
-        return None
-    return Window(
-        min(w.y0 for w in windows),
-        max(w.y1 for w in windows),
-        min(w.x0 for w in windows),
-        max(w.x1 for w in windows),
-    )
-
-
 def carry_side(
     frames: Sequence[NDArray[np.uint8]],
     order: Sequence[int],
-    field_at: Callable[[int], NDArray[np.float32]],
+    step_at: Callable[[int], Step],
     masks: Sequence[Rle | None],
 ) -> Chain:
     """Carry the masks of one labelled frame over a stretch, hop by hop.
@@ -142,8 +64,8 @@ def carry_side(
         RGB.
     order : sequence of int
         Positions in the direction of the carry, the labelled frame first.
-    field_at : callable
-        ``position -> (H, W, 2) float32``: backward field from that position to the one before it in ``order``.
+    step_at : callable
+        ``position -> Step``: backward field from that position to the one before it in ``order``.
     masks : sequence of K Rle or None
         Objects of the labelled frame.
 
@@ -159,13 +81,13 @@ def carry_side(
     flows, steps = {order[0]: flow}, {order[0]: mean_blocks(flow, 2)}
     lost: dict[int, int] = {}
     for before, at in itertools.pairwise(order):
-        field = field_at(at)
-        step = mean_blocks(field, 2)
+        field = step_at(at)
+        step = field.half()
         places = pixel_grid(*half) + step * np.float32(0.5)
         flow = step + fetch(flow, places)
         flows[at], steps[at] = flow, mean_blocks(step, 2)
         farthest = int(np.ceil(np.abs(steps[at]).max())) + 4
-        soft[at] = tuple(_warp(patch, field, farthest) for patch in soft[before])
+        soft[at] = tuple(_warp(patch, field, farthest, (height, width)) for patch in soft[before])
         for k, patch in enumerate(soft[at]):
             if patch is None and soft[before][k] is not None:
                 lost[k] = at
@@ -188,14 +110,13 @@ def _patch_of(mask: Rle | None) -> Patch | None:
     return Patch(window, mask.to_mask()[window.rows_columns].astype(np.uint8) * FULL)
 
 
-def _warp(patch: Patch | None, field: NDArray[np.float32], farthest: int) -> Patch | None:
+def _warp(patch: Patch | None, field: Step, farthest: int, size: tuple[int, int]) -> Patch | None:
     """Carry one soft mask over one hop; None where nothing of it stays above one half."""
     if patch is None:
         return None
-    height, width = field.shape[:2]
+    height, width = size
     window = patch.window.padded(farthest, height, width)
-    cut = window.rows_columns
-    places = pixel_grid(height, width)[cut] + field[cut]
+    places = pixel_grid(height, width)[window.rows_columns] + field.part(window)
     places -= np.array([patch.window.x0, patch.window.y0], np.float32)
     values = fetch(patch.values, places)
     if values.max() <= FULL // 2:
