@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from evfr.verbs.embed import embed
     from evfr.verbs.extract import extract
     from evfr.verbs.inspect import inspect
+    from evfr.verbs.propagate import propagate
     from evfr.verbs.score import score
     from evfr.verbs.search import search
     from evfr.verbs.select import select
@@ -33,11 +34,15 @@ _EXPORTS = {
     "extract": "evfr.verbs.extract",
     "inspect": "evfr.verbs.inspect",
     "open_video": "evfr.video",
+    "propagate": "evfr.verbs.propagate",
     "score": "evfr.verbs.score",
     "search": "evfr.verbs.search",
     "select": "evfr.verbs.select",
 }
-_FAMILIES = ("datasets", "distributed", "embeddings", "reports", "sampling", "signals", "verbs", "video")
+_FAMILIES = (
+    *("annotations", "datasets", "distributed", "embeddings", "metrics", "models", "propagation", "reports"),
+    *("sampling", "signals", "training", "verbs", "video"),
+)
 
 __all__ = [
     "EmbeddingSet",
@@ -49,6 +54,7 @@ __all__ = [
     "extract",
     "inspect",
     "open_video",
+    "propagate",
     "score",
     "search",
     "select",

@@ -33,6 +33,7 @@ COMMANDS = {
     "embed": "evfr.verbs.embed:embed",
     "select": "evfr.verbs.select:select",
     "extract": "evfr.verbs.extract:extract",
+    "propagate": "evfr.verbs.propagate:propagate",
     "search": "evfr.verbs.search:search",
     "dedup": "evfr.verbs.dedup:dedup",
     "compact": "evfr.verbs.compact:compact",
@@ -71,7 +72,10 @@ METHODS = {
         "method_options",
         "evfr.sampling:SAMPLERS",
         ("weights", "embeddings", "n", "seed", "stride", "cuts", "times", "initial", "usable", "accept"),
-    )
+    ),
+    "propagate": MethodFamily(
+        "method", "method_options", "evfr.propagation:PROPAGATORS", ("interval", "steps", "coded", "base")
+    ),
 }
 
 EXIT_ERROR, EXIT_USAGE, EXIT_BAD_INPUTS, EXIT_INTERRUPTED = 1, 2, 3, 130

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import textwrap
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -191,6 +192,43 @@ def print_extract(result: Any) -> None:
     _write_lines([f"{count} images of {videos} videos in {result.folder}"])
 
 
+def print_propagate(result: Any) -> None:
+    """Show what became of the carried objects, what to expect of them, and what to look at next."""
+    expected, check = result.expected_iou, result.trust_check
+    counts = result.frame_counts
+    lines = [
+        f"{result.method}: {result.label_count} labelled frames of {counts['video']}; "
+        f"{counts['annotated']} frames in {result.out}"
+    ]
+    total = result.kept_count + result.dropped_count + result.ask_count
+    lines.append(
+        f"carried   {total} objects: {result.kept_count} kept, {result.dropped_count} dropped, "
+        f"{result.ask_count} to ask"
+    )
+    if expected.mean == expected.mean:
+        lines.append(
+            f"expected  IoU {expected.mean:.3f} ({expected.low:.3f} to {expected.high:.3f} at "
+            f"{expected.confidence:.0%}), from {expected.held_out_frames} labelled frames held out"
+        )
+    if check.calibration_error == check.calibration_error:
+        lines.append(
+            f"trust     off by {check.calibration_error:.3f} on labels held out (expected calibration error)"
+        )
+    if counts["unreached"]:
+        lines.append(f"unreached {counts['unreached']} frames: cut or damage between them and every label")
+    reasons = Counter(end.reason.partition(":")[0] for end in result.ends)
+    if reasons:
+        lines.append("ended     " + ", ".join(f"{n} {reason}" for reason, n in sorted(reasons.items())))
+    lines += [f"note      {note}" for note in result.notes]
+    frames = result.review.frame_index[:10].tolist()
+    if frames:
+        more = ", ..." if len(result.review) > len(frames) else ""
+        lines.append(f"next      frames {', '.join(map(str, frames))}{more}")
+    if result.review_folder is not None:
+        lines.append(f"review    {result.review_folder}")
+    _write_lines(lines)
+
+
 def print_search(result: Any) -> None:
     """Show the frames found for each query, nearest first."""
     for number, query in enumerate(result.queries):
@@ -291,6 +329,10 @@ PRINTERS: dict[str, Callable[[Any], None]] = {
     "embed": print_embed,
     "select": print_select,
     "extract": print_extract,
+    "propagate": print_propagate,
+    "evaluate": print_summary,
+    "overlay": print_summary,
+    "train": print_summary,
     "search": print_search,
     "dedup": print_dedup,
     "compact": print_summary,

@@ -1,0 +1,173 @@
+"""Bind a method of label carry to one video: its options, and where its motion comes from."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from evfr._core.motion import StepFields
+    from evfr.propagation import Propagator
+    from evfr.verbs._measure import Measured
+
+__all__ = ["SUPPLIED", "BoundMethod", "bind_method"]
+
+SUPPLIED = ("interval", "steps", "coded", "base")
+"""Parameters of a propagator that the verb fills in."""
+
+
+@dataclass(frozen=True, slots=True)
+class BoundMethod:
+    """Hold a propagator that needs nothing but the interval.
+
+    Attributes
+    ----------
+    name : str
+        Of the method.
+    propagator : callable
+        ``(interval) -> Carried``.
+    parameters : mapping or None
+        All that its result depends on besides the interval; None for a callable of the caller's.
+    used : list of str
+        Makers of step fields, filled in as they run.
+    """
+
+    name: str
+    propagator: Propagator
+    parameters: Mapping[str, Any] | None
+    used: list[str] = field(default_factory=list)
+
+    def notes(self) -> list[str]:
+        """Return where motion came from, in words."""
+        return [f"motion from {', '.join(dict.fromkeys(self.used))}"] if self.used else []
+
+
+def bind_method(
+    method: str | Propagator, options: Mapping[str, object], measured: Measured, damaged: Any
+) -> BoundMethod:
+    """Find a method by name, check its options, and give it the step fields that a video offers.
+
+    Parameters
+    ----------
+    method : str or callable
+        A key of `evfr.propagation.PROPAGATORS`, or a propagator.
+    options : mapping
+        Own options of the method.
+    measured : Measured
+        The video.
+    damaged : str
+        As in `evfr.select`.
+
+    Returns
+    -------
+    BoundMethod
+        Ready to be called for each stretch.
+
+    Raises
+    ------
+    ValueError
+        If there is no such method, or it has no such option.
+    """
+    from evfr.propagation import PROPAGATORS
+
+    if isinstance(method, str):
+        if method not in PROPAGATORS:
+            raise ValueError(f"method must be one of {', '.join(PROPAGATORS)} or a callable, got {method!r}")
+        name, function = method, PROPAGATORS[method]
+    else:
+        name, function = getattr(method, "__name__", type(method).__name__), method
+    own = [p for p in inspect.signature(function).parameters if p not in SUPPLIED]
+    if unknown := [key for key in options if key not in own]:
+        raise ValueError(f"method {name} has no option {unknown[0]!r}; it has {', '.join(own) or 'none'}")
+    used: list[str] = []
+    steps = {key: _recorded(key, maker, used) for key, maker in _makers(measured, damaged).items()}
+    propagator = functools.partial(function, steps=steps, **dict(options))
+    parameters = None
+    if isinstance(method, str) and all(_is_word(value) for value in options.values()):
+        parameters = {
+            "options": {
+                key: str(value) if isinstance(value, Path) else value for key, value in options.items()
+            },
+            "versions": _versions(),
+            **_files(options),
+        }
+    return BoundMethod(name, propagator, parameters, used)
+
+
+def _is_word(value: object) -> bool:
+    return value is None or isinstance(value, str | int | float | bool | Path)
+
+
+def _files(options: Mapping[str, object]) -> dict[str, Any]:
+    """Name files and folders of weights by what they are, not by where they lie."""
+    from evfr.errors import InputError
+
+    found: dict[str, Any] = {}
+    for key, value in options.items():
+        if not isinstance(value, str | Path) or not str(value) or not Path(value).exists():
+            continue
+        path = Path(value)
+        files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+        try:
+            found[f"file-{key}"] = [[str(p.relative_to(path)), _digest(p)] for p in files]
+        except OSError as error:
+            raise InputError(f"{path}: {error.strerror or error}; check its permissions") from error
+    return found
+
+
+def _digest(path: Path) -> str:
+    import hashlib
+
+    digest = hashlib.blake2b(digest_size=16)
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _versions() -> dict[str, str]:
+    from evfr.verbs._manifest import versions
+
+    return versions()
+
+
+def _makers(measured: Measured, damaged: Any) -> dict[str, Callable[..., StepFields]]:
+    """Return the makers of step fields that come from the video family: the proxy's and the stream's own vectors."""
+    from evfr.video import proxy_step_fields
+
+    makers: dict[str, Callable[..., StepFields]] = {"proxy": proxy_step_fields}
+    if measured.source.kind == "file":
+        makers["stream"] = _Stream(measured, damaged)
+    return makers
+
+
+class _Stream:
+    """Open the stream's vectors at the first use; a video without any says so then."""
+
+    def __init__(self, measured: Measured, damaged: Any) -> None:
+        self._measured, self._damaged = measured, damaged
+        self._vectors: Any = None
+
+    def __call__(self, frames: Sequence[NDArray[np.uint8]], frame_index: NDArray[np.int64]) -> StepFields:
+        from evfr.video import StreamVectors
+
+        if self._vectors is None:
+            self._vectors = StreamVectors(self._measured.source.path)
+        fields: StepFields = self._vectors.step_fields(frames, frame_index)
+        return fields
+
+
+def _recorded(name: str, maker: Callable[..., StepFields], used: list[str]) -> Callable[..., StepFields]:
+    def make(frames: Sequence[NDArray[np.uint8]], frame_index: NDArray[np.int64]) -> StepFields:
+        fields = maker(frames, frame_index)
+        used.append(f"{name} ({fields.name})" if fields.name != name else name)
+        return fields
+
+    return make
