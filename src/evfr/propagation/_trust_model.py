@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numba
 import numpy as np
 
 if TYPE_CHECKING:
@@ -339,6 +340,7 @@ def _maximise(
     return np.concatenate([point[:1], np.maximum(point[1:], 0.0)])
 
 
+@numba.njit(cache=True, nogil=True)
 def _clipped_newton(
     curve: NDArray[np.float64], slope: NDArray[np.float64], point: NDArray[np.float64]
 ) -> NDArray[np.float64]:
@@ -349,7 +351,8 @@ def _clipped_newton(
         largest = 0.0
         for axis in range(len(found)):
             target = found[axis] - gradient[axis] / curve[axis, axis]
-            target = target if axis == 0 else max(target, 0.0)
+            if axis > 0 and target < 0.0:
+                target = 0.0
             move = target - found[axis]
             if move != 0.0:
                 gradient += curve[:, axis] * move

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ReviewQueue", "review_queue"]
 
-LONG_STRETCH = 4096
+LARGEST_WORK = 2**24
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -227,7 +227,7 @@ def _best_split(
     span = frames[-1] - frames[0] + 1
     best, largest = 0, 0.0
     # All pairs of a very long stretch would take minutes; every few frames is near enough to the best there.
-    for pick in range(0, count, 1 + count // LONG_STRETCH):
+    for pick in range(0, count, 1 + count * count // LARGEST_WORK):
         if not allowed[pick]:
             continue
         gain = 0.0
