@@ -196,7 +196,12 @@ class VideoFrame:
         data = side_data(self._frame, SideDataType.MOTION_VECTORS)
         if data is None:
             return np.empty(0, MOTION_VECTOR_DTYPE)
-        return np.frombuffer(data, MOTION_VECTOR_DTYPE)
+        raw = np.frombuffer(data, MOTION_VECTOR_DTYPE)
+        # FFmpeg leaves the gaps between the fields as it found them: copied field by field, the same file gives
+        # the same bytes.
+        vectors = np.zeros(len(raw), MOTION_VECTOR_DTYPE)
+        vectors[:] = raw
+        return vectors
 
 
 @dataclass(frozen=True, slots=True, eq=False)
