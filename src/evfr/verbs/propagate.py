@@ -377,7 +377,8 @@ def _notes(carried: Any, labelled: int) -> list[str]:
 def _command(video: Any, labels: Any, out: Path, method: str, min_trust: float | None) -> str:
     import shlex
 
-    words = ["evfr", "propagate", str(video), "--labels", str(labels), "--out", str(out), "--method", method]
+    file = str(labels) if isinstance(labels, str | Path) else "LABELS"
+    words = ["evfr", "propagate", str(video), "--labels", file, "--out", str(out), "--method", method]
     if min_trust is not None:
         words += ["--min-trust", f"{min_trust:g}"]
     return shlex.join(words)
