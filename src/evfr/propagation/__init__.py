@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from evfr.propagation._boxes import carry_boxes
 from evfr.propagation._copy import copy
 from evfr.propagation._flow import default, flow, motion
 from evfr.propagation._interval import (
@@ -28,7 +29,9 @@ from evfr.propagation._interval import (
     label_of,
     label_rows,
 )
+from evfr.propagation._linear import linear
 from evfr.propagation._steps import STEP_FIELDS, dis, dis_medium, farneback
+from evfr.propagation._trackers import tracker
 from evfr.propagation._trust import (
     ExpectedIou,
     HeldOut,
@@ -76,6 +79,7 @@ __all__ = [
     "assemble",
     "calibration_error",
     "carried_trust",
+    "carry_boxes",
     "check_trust",
     "copy",
     "default",
@@ -88,14 +92,18 @@ __all__ = [
     "held_out",
     "label_of",
     "label_rows",
+    "linear",
     "motion",
     "review_queue",
     "spearman",
+    "tracker",
     "trust_features",
 ]
 
 PROPAGATORS: dict[str, Callable[..., Carried]] = {
     "copy": copy,
+    "linear": linear,
+    "tracker": tracker,
     "flow": flow,
     "motion": motion,
     "default": default,

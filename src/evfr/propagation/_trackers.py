@@ -199,6 +199,9 @@ def _track(
             if made.init(first, rectangle) is False:
                 ends[n] = (positions[1], f"failed: {name} did not start")
                 continue
+            if name == "kcf":
+                # Its init keeps no picture: the first update learns the look, and finds nothing yet.
+                made.update(first)
         except (cv2.error, MemoryError) as error:
             ends[n] = (positions[1], f"failed: {name}: {_said(error)}")
             continue
