@@ -1,4 +1,4 @@
-"""How good labels are, against a truth: masks, outlines, boxes, pixels.
+"""How good labels are, against a truth: masks, outlines, boxes, pixels, tracks.
 
 Every metric computes one video and merges: ``mask_scores``, ``box_scores`` and ``pixel_scores`` take truth, prediction
 and the name of one video, and return a frozen value with ``merge``, so that videos may be scored anywhere and in any
@@ -17,6 +17,7 @@ from evfr.metrics._masks import MaskScores, mask_scores
 from evfr.metrics._pixels import PixelCounts, PixelScores, pixel_counts, pixel_scores
 from evfr.metrics._region import region_similarity
 from evfr.metrics._splits import SIZE_LIMITS, GapSplit, SizeSplit, gap_splits, size_splits
+from evfr.metrics._tracking import TrackingScores, merge_tracking, tracking_scores
 from evfr.metrics._ytvos import YtvosScores, ytvos_scores
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "PixelScores",
     "SeriesScores",
     "SizeSplit",
+    "TrackingScores",
     "YtvosScores",
     "boundary_f",
     "boundary_pixels",
@@ -42,11 +44,13 @@ __all__ = [
     "decay",
     "gap_splits",
     "mask_scores",
+    "merge_tracking",
     "pixel_counts",
     "pixel_scores",
     "region_similarity",
     "series_scores",
     "size_splits",
     "summarise_boxes",
+    "tracking_scores",
     "ytvos_scores",
 ]
