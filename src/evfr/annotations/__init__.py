@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from evfr.annotations._bind import bind
 from evfr.annotations._coco import read_coco, recognises_coco, write_coco
+from evfr.annotations._cvat import looks_like_cvat, read_cvat
+from evfr.annotations._cvat_write import write_cvat
 from evfr.annotations._davis import read_davis, recognises_davis, write_davis
 from evfr.annotations._formats import FACTS, Fact, Format, stated_facts
 from evfr.annotations._masks import read_masks, write_masks
@@ -103,6 +105,15 @@ FORMATS: dict[str, Format] = {
         "MOTS and KITTI MOTS: disjoint masks with ids of class * 1000 + instance, as text or 16-bit PNG",
         frozenset({"masks", "tracks", "categories", "is_crowd", "frame_numbers"}),
         looks_like_mots,
+    ),
+    "cvat": Format(
+        "cvat",
+        read_cvat,
+        write_cvat,
+        (".xml", ".zip", ""),
+        "CVAT XML 1.1, for video (tracks, expanded) and for images",
+        frozenset(FACTS) - {"time", "content_hash"},
+        looks_like_cvat,
     ),
 }
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from evfr._core.annotations import SOURCES, Category, ObjectRow
+from evfr._core.annotations import NO_TRACK, SOURCES, Category, ObjectRow
 from evfr.annotations._paths import read_bytes
 from evfr.errors import AnnotationError
 
@@ -212,57 +213,83 @@ def only_video(videos: Sequence[Any], path: str | Path, format_name: str) -> Any
     return videos[0]
 
 
-def extra_facts(row: ObjectRow) -> dict[str, str | int | float | bool]:
-    """Return an object's attributes with what a format has no field for: source and trust, where not the default."""
-    extra = dict(row.attributes)
-    if row.source != "human":
-        extra["evfr_source"] = row.source
-    if not math.isnan(row.trust):
-        extra["evfr_trust"] = row.trust
-    return extra
-
-
-def split_facts(
-    attributes: Iterable[tuple[str, Any]], where: str, *, source: str = "human"
-) -> tuple[dict[str, str | int | float | bool], str, float]:
-    """Undo `extra_facts`.
+def extra_facts(row: ObjectRow, *fields: str) -> dict[str, str | int | float | bool]:
+    """Return an object's attributes with what a format has no field for, named ``evfr_...``, where not the default.
 
     Parameters
     ----------
-    attributes : iterable of (name, value)
-        What the file says of one object.
-    where : str
-        File and entry, for the error's text.
-    source : str
-        The source where the file states none.
+    row : ObjectRow
+        The object.
+    *fields : {"source", "trust", "score", "is_crowd", "box", "untracked"}
+        What the format has no field for.
 
     Returns
     -------
-    attributes : dict
-        The rest.
-    source : str
-        One of `SOURCES`.
-    trust : float
-        NaN where there is none.
+    dict
+        Attributes that `split_facts` undoes.
+    """
+    extra = dict(row.attributes)
+    if "source" in fields and row.source != "human":
+        extra["evfr_source"] = row.source
+    if "trust" in fields and not math.isnan(row.trust):
+        extra["evfr_trust"] = row.trust
+    if "score" in fields and not math.isnan(row.score):
+        extra["evfr_score"] = row.score
+    if "is_crowd" in fields and row.is_crowd:
+        extra["evfr_is_crowd"] = True
+    if "untracked" in fields and row.track_id == NO_TRACK:
+        extra["evfr_untracked"] = True
+    if "box" in fields and row.box_xyxy is not None and row.mask is not None:
+        extra["evfr_box"] = " ".join(map(plain, row.box_xyxy))
+    return extra
+
+
+def split_facts(row: ObjectRow, attributes: Iterable[tuple[str, Any]], where: str) -> ObjectRow:
+    """Return an object with its attributes, what `extra_facts` put among them back in its fields.
+
+    Parameters
+    ----------
+    row : ObjectRow
+        The object as the format's own fields say it.
+    attributes : iterable of (name, value)
+        What else the file says of it.
+    where : str
+        File and entry, for the error's text.
+
+    Returns
+    -------
+    ObjectRow
+        The whole object.
 
     Raises
     ------
     AnnotationError
-        If a source is unknown, a trust no number, or a value neither text, number nor truth value.
+        If a value is neither text, finite number nor truth value, or one of ours is none that `extra_facts` writes.
     """
     rest: dict[str, str | int | float | bool] = {}
-    trust = math.nan
+    found: dict[str, Any] = {}
     for name, value in attributes:
+        if not isinstance(value, (str, int, float)) or (
+            isinstance(value, float) and not math.isfinite(value)
+        ):
+            raise AnnotationError(
+                f"{where}: attribute {shown(name)} must be a text, a finite number or true/false, got {shown(value)}"
+            )
         if name == "evfr_source":
             if value not in SOURCES:
                 raise AnnotationError(f"{where}: evfr_source must be one of {SOURCES}, got {shown(value)}")
-            source = value
-        elif name == "evfr_trust":
-            trust = number(value, where, "evfr_trust")
-        elif isinstance(value, (str, int, float)):
-            rest[name] = value
+            found["source"] = value
+        elif name in ("evfr_trust", "evfr_score"):
+            found[name.removeprefix("evfr_")] = number(value, where, name)
+        elif name == "evfr_is_crowd":
+            found["is_crowd"] = value in (True, "true", "True", "1")
+        elif name == "evfr_untracked":
+            found["track_id"] = NO_TRACK
+        elif name == "evfr_box":
+            corners = [number(part, where, "evfr_box") for part in str(value).split()]
+            if len(corners) != 4:
+                raise AnnotationError(f"{where}: evfr_box must be four numbers, got {shown(value)}")
+            found["box_xyxy"] = tuple(corners)
         else:
-            raise AnnotationError(
-                f"{where}: attribute {name!r} must be a text, a number or true/false, got {shown(value)}"
-            )
-    return rest, source, trust
+            rest[name] = value
+    return replace(row, attributes=rest, **found)
