@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import evfr
@@ -57,7 +58,7 @@ RUNNABLE = [
 
 @pytest.fixture(scope="module")
 def footage(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with what the pages name: drive.mp4, footage/, damaged/ and labels.csv."""
+    """Return a folder with what the pages name: drive.mp4, footage/, damaged/, labels of all kinds."""
     from evfr.video import draw_clip
 
     folder = tmp_path_factory.mktemp("docs")
@@ -73,7 +74,27 @@ def footage(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = ["video_id,frame_index,category"]
     rows += [f"cam{v}.mp4,{t},{'car' if t % 3 else 'person'}" for v in range(2) for t in range(40)]
     (folder / "labels.csv").write_text("\n".join(rows) + "\n")
+    write_drive_labels(folder)
     return folder
+
+
+def write_drive_labels(folder: Path) -> None:
+    """Write labels.json (four frames of drive.mp4) and truth.json (all 75) in COCO's form: two objects that move."""
+    from evfr._core.annotations import AnnotatedVideo, Category, ObjectRow, VideoAnnotations
+    from evfr._core.masks import Rle
+    from evfr.annotations import write
+
+    def rows(frames: list[int]) -> Iterator[ObjectRow]:
+        for t in frames:
+            for track, (x, y) in enumerate([(20 + 2 * t, 100), (220 - t, 60)], start=1):
+                mask = np.zeros((180, 320), np.bool_)
+                mask[y : y + 30, x : x + 40] = True
+                yield ObjectRow("drive.mp4", t, 1, track, mask=Rle.from_mask(mask))
+
+    for name, frames in (("labels.json", [0, 25, 50, 74]), ("truth.json", list(range(75)))):
+        video = AnnotatedVideo("drive.mp4", 320, 180, np.array(frames))
+        labels = VideoAnnotations.build([video], [Category(1, "car")], rows(frames)).with_boxes()
+        write(labels, folder / name, format="coco")
 
 
 def in_this_process(map_videos: Any, fn: Any, items: Any, **options: Any) -> Any:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from evfr._core.selection import Selection
     from evfr.verbs.dedup import dedup
     from evfr.verbs.embed import embed
+    from evfr.verbs.evaluate import evaluate
     from evfr.verbs.extract import extract
     from evfr.verbs.inspect import inspect
     from evfr.verbs.propagate import propagate
@@ -31,6 +32,7 @@ _EXPORTS = {
     "Selection": "evfr._core.selection",
     "dedup": "evfr.verbs.dedup",
     "embed": "evfr.verbs.embed",
+    "evaluate": "evfr.verbs.evaluate",
     "extract": "evfr.verbs.extract",
     "inspect": "evfr.verbs.inspect",
     "open_video": "evfr.video",
@@ -51,6 +53,7 @@ __all__ = [
     "__version__",
     "dedup",
     "embed",
+    "evaluate",
     "extract",
     "inspect",
     "open_video",

@@ -34,6 +34,7 @@ COMMANDS = {
     "select": "evfr.verbs.select:select",
     "extract": "evfr.verbs.extract:extract",
     "propagate": "evfr.verbs.propagate:propagate",
+    "evaluate": "evfr.verbs.evaluate:evaluate",
     "search": "evfr.verbs.search:search",
     "dedup": "evfr.verbs.dedup:dedup",
     "compact": "evfr.verbs.compact:compact",

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from evfr._core.masks import Rle, intersection_area
+from evfr.propagation._boxes import carry_boxes
 from evfr.propagation._fusion import SideView, compete, fuse
 from evfr.propagation._interval import SIDES, Carried, CarryEnd, Interval, Side, assemble, label_of
 from evfr.propagation._matching import make_key
 from evfr.propagation._measure import MEASURED, band_mean, measure, trimmed
+from evfr.propagation._parts import box_only, join, only_tracks
 from evfr.propagation._patches import Patch
 from evfr.propagation._pictures import grey_of
 from evfr.propagation._steps import Hops, make_hops
@@ -129,7 +131,7 @@ def carry_masks(
     is_by_residual: bool,
     is_matching: bool,
 ) -> Carried:
-    """Carry the masks of an interval stretch by stretch, between cuts and damaged frames.
+    """Carry the objects of an interval: masks by step fields, those that are boxes at both ends as boxes.
 
     Parameters
     ----------
@@ -147,6 +149,25 @@ def carry_masks(
     Carried
         With its evidence.
     """
+    is_box = box_only(interval)
+    if not is_box.any():
+        return _carry(interval, steps, step, is_by_residual=is_by_residual, is_matching=is_matching)
+    parts = [carry_boxes(only_tracks(interval, interval.track_ids[is_box]))]
+    if not is_box.all():
+        rest = only_tracks(interval, interval.track_ids[~is_box])
+        parts.append(_carry(rest, steps, step, is_by_residual=is_by_residual, is_matching=is_matching))
+    return join(interval, parts)
+
+
+def _carry(
+    interval: Interval,
+    steps: Mapping[str, StepFieldMaker] | None,
+    step: str,
+    *,
+    is_by_residual: bool,
+    is_matching: bool,
+) -> Carried:
+    """Carry masks stretch by stretch, between cuts and damaged frames."""
     tracks = interval.track_ids
     shape = (len(interval), len(tracks))
     given = {side: [_mask_of(interval, side, k) for k in range(len(tracks))] for side in SIDES}
@@ -158,7 +179,10 @@ def carry_masks(
         frames = [interval.frames[t] for t in stretch]
         index = interval.frame_index[stretch.start : stretch.stop]
         hops = make_hops(step, frames, index, steps)
-        sides = [_view(frames, index, hops, side, given[side], is_matching=is_matching) for side in named]
+        sides = [
+            _view(frames, index, hops, side, given[side], _silent(interval, side), is_matching=is_matching)
+            for side in named
+        ]
         grid: list[list[Patch | None]] = []
         for t, frame in enumerate(frames):
             if int(index[t]) in [side.frame_index for side in sides]:
@@ -193,6 +217,12 @@ def _mask_of(interval: Interval, side: Side, k: int) -> Rle | None:
     return None if label is None else label[0]
 
 
+def _silent(interval: Interval, side: Side) -> frozenset[int]:
+    """Return the objects to which an end gives a box without a mask: it cannot say which pixels are theirs."""
+    labels = [label_of(interval, side, k) for k in range(len(interval.track_ids))]
+    return frozenset(k for k, label in enumerate(labels) if label is not None and label[0] is None)
+
+
 def _stretches(interval: Interval) -> list[tuple[range, tuple[Side, ...]]]:
     """Return the runs of positions that labels reach, with the sides that do."""
     left, right = interval.reach("left")[0], interval.reach("right")[0]
@@ -208,6 +238,7 @@ def _view(
     hops: Hops,
     side: Side,
     masks: Sequence[Rle | None],
+    silent: frozenset[int],
     *,
     is_matching: bool,
 ) -> SideView:
@@ -219,6 +250,7 @@ def _view(
         grey=grey_of(frames[order[0]]),
         frame_index=int(index[order[0]]),
         key=make_key(frames[order[0]], masks) if is_matching else None,
+        silent=silent,
     )
 
 
