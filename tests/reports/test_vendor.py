@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import evfr.reports
+from evfr.reports._carry_page import CARRY_SCRIPTS, CARRY_STYLES
 from evfr.reports._page import SCRIPTS, STYLES
 
 FOLDER = Path(evfr.reports.__file__).parent
@@ -31,7 +32,7 @@ def test_vendored_files_have_their_checksums() -> None:
 
 
 def test_every_asset_is_used_and_is_ascii() -> None:
-    used = {*SCRIPTS, *STYLES, "assets/template.html"}
+    used = {*SCRIPTS, *STYLES, *CARRY_SCRIPTS, *CARRY_STYLES, "assets/template.html"}
     there = {f"{path.parent.name}/{path.name}" for path in (FOLDER / "assets").iterdir()}
     assert there == {name for name in used if name.startswith("assets/")}
     for name in used:
@@ -53,5 +54,6 @@ def test_own_script_puts_text_in_only_as_text(path: Path) -> None:
 
 
 def test_own_style_asks_for_nothing() -> None:
-    text = (FOLDER / "assets" / "report.css").read_text()
-    assert "url(" not in text and "@import" not in text
+    for name in ("report.css", "carry.css"):
+        text = (FOLDER / "assets" / name).read_text()
+        assert "url(" not in text and "@import" not in text

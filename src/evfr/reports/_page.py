@@ -24,9 +24,10 @@ from evfr.reports._thumbnails import pack_thumbnails, thumbnail_budgets
 from evfr.reports._values import SelectionReport, VideoReport
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
-__all__ = ["read_report", "render_report"]
+__all__ = ["data_block", "fill_page", "read_report", "render_report"]
 
 STYLES = ("vendor/uPlot.min.css", "assets/report.css")
 
@@ -62,17 +63,37 @@ def render_report(report: SelectionReport) -> str:
     str
         The page, ASCII only, the same for the same report.
     """
-    style = "\n".join(_asset(name) for name in STYLES)
-    script = "\n".join(_asset(name) for name in SCRIPTS)
-    blocks = [_block("report", encode_report(report))]
+    blocks = [data_block("report", encode_report(report))]
     budgets = thumbnail_budgets([video.n_frames for video in report.videos])
     for place, (video, budget) in enumerate(zip(report.videos, budgets, strict=True)):
-        blocks.append(_block(f"video-{place}", encode_video(video)))
+        blocks.append(data_block(f"video-{place}", encode_video(video)))
         packed = _packed(video, budget)
         if packed is not None and packed.sheets:
-            blocks.append(_block(f"sheets-{place}", encode_sheets(packed)))
+            blocks.append(data_block(f"sheets-{place}", encode_sheets(packed)))
+    return fill_page(report.title, blocks, styles=STYLES, scripts=SCRIPTS)
+
+
+def fill_page(title: str, blocks: Sequence[str], *, styles: Sequence[str], scripts: Sequence[str]) -> str:
+    """Return a page of the template: its own style and script, allowed by their hashes, and blocks of data.
+
+    Parameters
+    ----------
+    title : str
+        In any characters.
+    blocks : sequence of str
+        As `data_block` makes them.
+    styles, scripts : sequence of str
+        Names of assets, in order.
+
+    Returns
+    -------
+    str
+        ASCII only.
+    """
+    style = "\n".join(_asset(name) for name in styles)
+    script = "\n".join(_asset(name) for name in scripts)
     parts = {
-        "title": html.escape(report.title).encode("ascii", "xmlcharrefreplace").decode("ascii"),
+        "title": html.escape(title).encode("ascii", "xmlcharrefreplace").decode("ascii"),
         "style_hash": _hash(style),
         "script_hash": _hash(script),
         "style": style,
@@ -134,7 +155,8 @@ def block_text(data: Any) -> str:
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 
-def _block(name: str, data: Any) -> str:
+def data_block(name: str, data: Any) -> str:
+    """Return data as an element that the page's script finds by its name."""
     return f'<script type="application/json" id="evfr-{name}">{block_text(data)}</script>'
 
 

@@ -2,7 +2,7 @@
 const evfrData = (() => {
   "use strict";
 
-  const TYPES = { f8: Float64Array, f4: Float32Array, i4: Int32Array, i8: BigInt64Array };
+  const TYPES = { f8: Float64Array, f4: Float32Array, i4: Int32Array, i8: BigInt64Array, u1: Uint8Array };
   const PTS_NONE = -(2n ** 63n);
 
   let pending = 0;
@@ -135,5 +135,5 @@ const evfrData = (() => {
     return report;
   }
 
-  return { load, unpack, PTS_NONE, isIdle: () => pending === 0 };
+  return { load, block, thumbs, unpack, PTS_NONE, isIdle: () => pending === 0 };
 })();
