@@ -48,6 +48,8 @@ class SideView:
         Its number.
     key : Key or None
         For matching; None without.
+    silent : frozenset of int
+        Objects that it has no say in.
     """
 
     side: Side
@@ -55,6 +57,7 @@ class SideView:
     grey: NDArray[np.uint8]
     frame_index: int
     key: Key | None
+    silent: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -115,8 +118,11 @@ def fuse(
         share = (first / (first + second)).astype(np.float32, copy=False)
     shares: list[NDArray[np.float32] | None] = []
     for k in range(len(sides[0].chain.soft[at])):
-        parts = [side.chain.soft[at][k] for side in sides]
-        shares.append(None if all(part is None for part in parts) else _mix(parts, share, window))
+        parts = [None if k in side.silent else side.chain.soft[at][k] for side in sides]
+        own = share
+        if len(sides) == 2 and (k in sides[0].silent or k in sides[1].silent):
+            own = np.full(window.shape, k in sides[1].silent, np.float32)
+        shares.append(None if all(part is None for part in parts) else _mix(parts, own, window))
     residual = errors[0].astype(np.float32)
     if len(sides) == 2:
         residual = share * residual + (1 - share) * errors[1]
@@ -174,12 +180,17 @@ def _rematch(
     cells = np.argwhere(is_open) + np.array([whole.y0 // SCALE, whole.x0 // SCALE])
     flows = [mean_blocks(side.chain.flow[at], 2) for side in sides]
     keys = [side.key for side in sides if side.key is not None]
-    found = match(cell_features(frame), cells, keys, flows, distances)
-    gate = spread_blocks(is_open.astype(np.float32), SCALE, *whole.shape)[inside]
+    found, match_error = match(cell_features(frame), cells, keys, flows, distances)
+    # The weight of a match against what was carried follows from the residuals of both, as that of the sides does.
+    open_error = mean_blocks(error.astype(np.float32), SCALE)[is_open]
+    weight = np.zeros(is_open.shape, np.float32)
+    weight[is_open] = 1 / (1 + np.exp((match_error - open_error) / SIGMA))
+    gate = spread_blocks(weight, SCALE, *whole.shape)[inside]
     for k, values in enumerate(shares):
-        if values is not None:
+        if values is not None and not any(k in side.silent for side in sides):
             cell_shares = np.zeros(is_open.shape, np.float32)
             cell_shares[is_open] = found[:, k]
+            cell_shares *= weight
             shares[k] = values * (1 - gate) + spread_blocks(cell_shares, SCALE, *whole.shape)[inside]
 
 

@@ -90,7 +90,7 @@ def match(
     keys: Sequence[Key],
     flows: Sequence[NDArray[np.float32]],
     distances: Sequence[float],
-) -> NDArray[np.float32]:
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Give cells the labels of the cells that they resemble in the labelled frames.
 
     Parameters
@@ -108,22 +108,28 @@ def match(
 
     Returns
     -------
-    (Q, K) float32
-        Shares of the objects, 0 to 1: softmax over all cells within 10 of the compensated place in each labelled
-        frame of -(squared distance of the features + 3 per squared cell of offset) / 72 - log(distance in time).
+    shares : (Q, K) float32
+        Of the objects, 0 to 1: softmax over all cells within 10 of the compensated place in each labelled frame of
+        -(squared distance of the features + 3 per squared cell of offset) / 72 - log(distance in time).
+    error : (Q,) float32
+        Grey levels between the cell and what it resembles: root of the mean square over features and candidates.
     """
-    out = np.zeros((len(cells), keys[0].shares.shape[0]), np.float32)
-    total: NDArray[np.float32] = np.zeros(len(cells), np.float32)
-    peak = np.full(len(cells), LOWEST, np.float32)
+    count = len(cells)
+    out = np.zeros((count, keys[0].shares.shape[0]), np.float32)
+    total, square, peak = (np.full(count, start, np.float32) for start in (0.0, 0.0, LOWEST))
     for key, flow, far in zip(keys, flows, distances, strict=True):
         shares = np.ascontiguousarray(key.shares.transpose(1, 2, 0))
-        _gather(features, cells, key.features, shares, flow, np.float32(-np.log(far)), out, total, peak)
-    result: NDArray[np.float32] = out / np.maximum(total, np.float32(1e-30))[:, None]
-    return result
+        _gather(
+            features, cells, key.features, shares, flow, np.float32(-np.log(far)), out, total, square, peak
+        )
+    np.maximum(total, 1e-30, out=total)
+    out /= total[:, None]
+    square /= total * len(features)
+    return out, np.sqrt(np.maximum(square, 0.0, out=square), out=square)
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def _gather(features, cells, key_features, shares, flow, prior, out, total, peak):  # type: ignore[no-untyped-def]
+def _gather(features, cells, key_features, shares, flow, prior, out, total, square, peak):  # type: ignore[no-untyped-def]
     depth, height, width = key_features.shape
     objects = shares.shape[2]
     score = np.empty((2 * RADIUS + 1, 2 * RADIUS + 1), np.float32)
@@ -161,6 +167,7 @@ def _gather(features, cells, key_features, shares, flow, prior, out, total, peak
         if best > peak[q]:
             shrink = np.exp(peak[q] - best)
             total[q] *= shrink
+            square[q] *= shrink
             for k in range(objects):
                 out[q, k] *= shrink
             peak[q] = best
@@ -170,5 +177,7 @@ def _gather(features, cells, key_features, shares, flow, prior, out, total, peak
                 if below < NEGLIGIBLE:
                     weight = np.exp(-below)
                     total[q] += weight
+                    offset = penalty[v - centre_y + RADIUS, left + i - centre_x + RADIUS]
+                    square[q] += weight * ((prior - score[v - top, i]) * TEMPERATURE - offset)
                     for k in range(objects):
                         out[q, k] += weight * shares[v, left + i, k]
