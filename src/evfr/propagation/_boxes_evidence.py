@@ -128,20 +128,34 @@ def residuals(interval: Interval, pictures: GreyPictures, boxes: NDArray[np.floa
     """
     total, weight = np.zeros(boxes.shape[:2]), np.zeros(boxes.shape[:2])
     index = interval.frame_index
-    for side in SIDES:
-        labels = label_boxes(interval, side)
-        positions, _ = interval.reach(side)
-        sized = (labels[:, 2:] > labels[:, :2]).all(axis=1)
-        keys = {k: box_content(pictures, positions[0], labels[k]) for k in np.flatnonzero(sized) if positions}
-        for t in positions[1:]:
-            far = abs(int(index[t] - index[positions[0]]))
-            for k, (key, was_inside) in keys.items():
-                if not (boxes[t, k, 2:] > boxes[t, k, :2]).all():
-                    continue
-                grey, is_inside = box_content(pictures, t, boxes[t, k])
-                both = is_inside & was_inside
-                if both.any():
-                    total[t, k] += float(np.abs(grey - key)[both].mean()) / far
-                    weight[t, k] += 1.0 / far
+    keys = [_key_contents(interval, pictures, side) for side in SIDES]
+    reaches = [interval.reach(side)[0] for side in SIDES]
+    has_area = (boxes[..., 2:] > boxes[..., :2]).all(axis=2)
+    for t, k in np.argwhere(has_area).tolist():
+        reaching = [
+            (key[k], abs(int(index[t] - index[reach[0]])))
+            for key, reach in zip(keys, reaches, strict=True)
+            if k in key and t in reach[1:]
+        ]
+        if not reaching:
+            continue
+        grey, is_inside = box_content(pictures, t, boxes[t, k])
+        for (label, was_inside), far in reaching:
+            both = is_inside & was_inside
+            if both.any():
+                total[t, k] += float(np.abs(grey - label)[both].mean()) / far
+                weight[t, k] += 1.0 / far
     out: NDArray[np.float64] = np.divide(total, weight, out=np.full(total.shape, np.nan), where=weight > 0.0)
     return out
+
+
+def _key_contents(
+    interval: Interval, pictures: GreyPictures, side: Side
+) -> dict[int, tuple[NDArray[np.float32], NDArray[np.bool_]]]:
+    """Return what the labelled boxes of one end show, by track row; boxes without area show nothing."""
+    positions, _ = interval.reach(side)
+    if not positions:
+        return {}
+    labels = label_boxes(interval, side)
+    rows = np.flatnonzero((labels[:, 2:] > labels[:, :2]).all(axis=1)).tolist()
+    return {k: box_content(pictures, positions[0], labels[k]) for k in rows}

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["BoxChain", "follow"]
 
 GRID = 12
+PLACES = np.stack(np.meshgrid(*[(np.arange(GRID) + 0.5) / GRID] * 2), axis=-1).reshape(-1, 2)
 WORK_SIZE = 64.0
 MARGIN = 0.25
 LEAST_MARGIN = 12.0
@@ -108,10 +109,9 @@ def _step(
     longest = float(size.max())
     if not size.min() > 0.0:
         return None
-    places = (np.arange(GRID) + 0.5) / GRID
-    x, y = np.meshgrid(box[0] + places * size[0], box[1] + places * size[1])
-    is_inside = (x >= 0) & (x < pictures.width) & (y >= 0) & (y < pictures.height)
-    if is_inside.sum() < LEAST_POINTS:
+    places = box[:2] + PLACES * size
+    places = places[((places >= 0) & (places < (pictures.width, pictures.height))).all(axis=1)]
+    if len(places) < LEAST_POINTS:
         return None
     scale = min(1.0, WORK_SIZE / longest)
     margin = max(MARGIN * longest, LEAST_MARGIN / scale)
@@ -122,8 +122,7 @@ def _step(
         crop(pictures, at, (float(place[0]), float(place[1])), (scale, scale), cut_size)
         for at, place in ((before, corner), (now, corner + speed))
     )
-    points = np.stack([x[is_inside], y[is_inside]], axis=1)
-    points = ((points - corner) * scale - 0.5).astype(np.float32)
+    points = ((places - corner) * scale - 0.5).astype(np.float32)
     tracked: Any = cv2.calcOpticalFlowPyrLK(
         first,
         second,
@@ -156,4 +155,4 @@ def _step(
         growth = 1.0
     if not SCALES[0] <= growth <= SCALES[1]:
         return None
-    return growth, matrix[:, 2] / scale + speed, float(agreed.sum()) / int(is_inside.sum())
+    return growth, matrix[:, 2] / scale + speed, float(agreed.sum()) / len(places)
