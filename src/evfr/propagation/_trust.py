@@ -301,15 +301,13 @@ def check_trust(rows: HeldOut, *, prior: TrustModel = BUILT_IN_TRUST, bins: int 
     Returns
     -------
     TrustCheck
-        With one prediction per row.
+        With one prediction per row on which anything was measured.
     """
     values, came, frames = check_rows(rows.features, rows.true_iou, rows.frames)
     trust = np.zeros(len(came))
     for frame in np.unique(frames):
         mine = frames == frame
         trust[mine] = fit_trust(values[~mine], came[~mine], frames[~mine], prior=prior).predict(values[mine])
-    usable = ~np.isnan(trust)
-    trust, came = trust[usable], came[usable]
     return TrustCheck(trust, came, calibration_error(trust, came, bins=bins), spearman(trust, came))
 
 
@@ -385,7 +383,8 @@ def expected_iou(
     Notes
     -----
     Each draw takes as many held-out frames with replacement as there are (whole frames: objects on one frame fail
-    together), moves the prior by its own spread, and fits again; the interval holds the middle of the draws' means.
+    together), moves the prior by its own spread, fits again, and adds the mean of as many of the frames' own
+    deviations; the interval holds the middle of the draws.
     Held-out frames lie twice as far from the next label as carried ones do; the model's distance term carries that
     over, and is what the interval trusts most.
     """
@@ -399,7 +398,10 @@ def expected_iou(
     groups = [np.flatnonzero(frames == frame) for frame in np.unique(frames)]
     if not len(carried):
         return ExpectedIou(np.nan, np.nan, np.nan, confidence, len(groups))
-    mean = float(fit_trust(values, came, frames, prior=prior).predict(carried).mean())
+    fitted = fit_trust(values, came, frames, prior=prior)
+    mean = float(fitted.predict(carried).mean())
+    scatter = came - fitted.predict(values)
+    scatter = np.array([scatter[group].mean() for group in groups])
     rng = generator(seed)
     means = []
     for _ in range(draws):
@@ -407,7 +409,8 @@ def expected_iou(
         taken = np.concatenate([np.zeros(0, np.int64), *[groups[pick] for pick in picks]])
         copies = np.repeat(np.arange(len(picks)), [len(groups[pick]) for pick in picks])
         model = fit_trust(values[taken], came[taken], copies, prior=_moved(prior, rng))
-        means.append(float(model.predict(carried).mean()))
+        luck = float((rng.choice(scatter, len(groups)) - scatter.mean()).mean()) if groups else 0.0
+        means.append(min(max(float(model.predict(carried).mean()) + luck, 0.0), 1.0))
     tail = (1.0 - confidence) / 2
     low, high = (float(value) for value in np.quantile(means, [tail, 1.0 - tail]))
     return ExpectedIou(mean, min(low, mean), max(high, mean), confidence, len(groups))
