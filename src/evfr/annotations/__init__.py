@@ -15,6 +15,8 @@ import inspect
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evfr.annotations._bdd import looks_like_bdd, read_bdd
+from evfr.annotations._bdd_write import write_bdd
 from evfr.annotations._bind import bind
 from evfr.annotations._coco import read_coco, recognises_coco, write_coco
 from evfr.annotations._cvat import looks_like_cvat, read_cvat
@@ -114,6 +116,15 @@ FORMATS: dict[str, Format] = {
         "CVAT XML 1.1, for video (tracks, expanded) and for images",
         frozenset(FACTS) - {"time", "content_hash"},
         looks_like_cvat,
+    ),
+    "bdd100k": Format(
+        "bdd100k",
+        read_bdd,
+        write_bdd,
+        (".json", "", ".zip"),
+        "BDD100K and Scalabel JSON, and BDD100K's bitmasks",
+        frozenset(FACTS) - {"time", "content_hash"},
+        looks_like_bdd,
     ),
 }
 
