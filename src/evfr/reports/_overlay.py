@@ -27,7 +27,7 @@ _GOLDEN = 0.618033988749895
 
 
 def track_colour(number: int) -> tuple[int, int, int]:
-    """Return a colour for a track: far from those of the numbers around it, and never near the warning's red (ours).
+    """Return a colour for a track, far from those of the numbers around it and from a warning's red and orange (ours).
 
     Parameters
     ----------
@@ -42,10 +42,10 @@ def track_colour(number: int) -> tuple[int, int, int]:
     Examples
     --------
     >>> track_colour(0), track_colour(1)
-    ((82, 250, 94), (250, 110, 213))
+    ((82, 250, 135), (250, 110, 210))
     """
-    # Steps of the golden ratio never come close to each other; red, from .95 to .05, stays free.
-    hue = 0.07 + 0.86 * ((0.32 + number * _GOLDEN) % 1.0)
+    # Steps of the golden ratio never come close to each other; red and orange, from .93 to .13, stay free.
+    hue = 0.13 + 0.8 * ((0.32 + number * _GOLDEN) % 1.0)
     red, green, blue = colorsys.hsv_to_rgb(hue, 0.67 if number % 2 == 0 else 0.56, 0.98)
     return round(255 * red), round(255 * green), round(255 * blue)
 
@@ -102,7 +102,7 @@ def draw_labels(
                 f"the mask of track {labels.track_id[row]} is {mask.width}x{mask.height}, the frame {width}x{height}"
             )
         shapes[row] = _outlines(labels, row)
-        if mask is not None and SOURCES[labels.source[row]] != "human":
+        if mask is not None and not _is_human(labels, row):
             _fill(canvas, mask.to_mask(), _colour(labels, row))
     for row in order:
         _outline(

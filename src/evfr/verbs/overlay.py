@@ -265,15 +265,15 @@ def _labels(
         if len(same) != 1:
             some = ", ".join(video.video_id for video in given.videos[:5])
             raise AnnotationError(
-                f"{where} has labels of {len(given.videos)} videos, and which is {name} is not certain; say so with "
-                f"label_video=: {some}"
+                f"{where}: labels of {len(given.videos)} videos, and which is {name} is not certain; say so with "
+                f"label_video, one of: {some}"
             )
         chosen = same[0]
     if not given.videos:
-        raise AnnotationError(f"{where} has no video; there is nothing to draw")
+        raise AnnotationError(f"{where}: no video in them; there is nothing to draw")
     fitted = bind(given, table, video_id=chosen, scale=scale, content_hash=digest, name=name)
     if len(fitted.videos[0].frame_index) == 0:
-        raise AnnotationError(f"{where} has no annotated frame of {name}; there is nothing to draw")
+        raise AnnotationError(f"{where}: no annotated frame of {name}; there is nothing to draw")
     return fitted
 
 
