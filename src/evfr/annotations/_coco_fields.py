@@ -30,14 +30,16 @@ Box = tuple[float, float, float, float]
 
 def categories_from_coco(head: Any, where: str) -> tuple[Category, ...]:
     """Return the file's categories."""
-    return tuple(
-        Category(
-            whole(entry, "id", f"{where}: category {number}"),
-            optional_text(entry, "name", f"{where}: category {number}"),
-            optional_text(entry, "supercategory", f"{where}: category {number}"),
+    categories: dict[int, Category] = {}
+    for number, entry in enumerate(entries(head, "categories", where)):
+        at = f"{where}: category {number}"
+        key = whole(entry, "id", at)
+        if key in categories:
+            raise AnnotationError(f"{at}: the id {key} is taken by a category before it")
+        categories[key] = Category(
+            key, optional_text(entry, "name", at), optional_text(entry, "supercategory", at)
         )
-        for number, entry in enumerate(entries(head, "categories", where))
-    )
+    return tuple(categories.values())
 
 
 def categories_to_coco(categories: Sequence[Category], where: str) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -37,6 +38,7 @@ def read_masks(
     start: int = 0,
     stride: int = 1,
     first_frame: int = 0,
+    numbers: tuple[int, int] | None = None,
     parse: Callable[[str], Any] | None = None,
     frames: Sequence[str] | Mapping[str, int] | None = None,
     video_id: str | None = None,
@@ -64,6 +66,8 @@ def read_masks(
         every file with this ending must fit.
     start, stride, first_frame : int
         Number n is frame ``first_frame + (n - start) * stride``.
+    numbers : (int, int), optional
+        First and last number of ``pattern`` that are labels; others are left out.
     parse : callable, optional
         Used instead of ``pattern``: ``parse(file name) -> (video_id, frame_index, pts)``, such as
         ``evfr.video.parse_frame_file_name`` for masks named like the images of ``evfr extract``.
@@ -89,8 +93,9 @@ def read_masks(
     if parse is not None and frames is not None:
         raise ValueError("give parse or frames, not both: each says which frame a picture is")
     table = _Values(values, void, category)
+    suffix = NamePattern(pattern).suffix if parse is None and frames is None else ".png"
     with open_place(path) as place:
-        names = _names(place, folder, pattern if parse is None and frames is None else ".png")
+        names = _names(place, folder, suffix)
         places = place_files(
             names,
             str(path),
@@ -99,6 +104,7 @@ def read_masks(
             numbering=Numbering(start, stride, first_frame),
             parse=parse,
             frames=frames,
+            numbers=numbers,
         )
         by_video: dict[str, list[Any]] = {}
         for item in places:
@@ -140,15 +146,15 @@ class _Values:
         for value, name in sorted((self.names or {}).items()):
             if name is not None:
                 self._ids.setdefault(name, value)
+        taken = set(self._ids.values())
+        self._void_id = next(number for number in itertools.count(255) if number not in taken)
 
     def categories(self) -> tuple[Category, ...]:
         named = (
             [Category(i, n) for n, i in self._ids.items()] if self.names else [Category(1, self._category)]
         )
         if self._has_void:
-            taken = {category.category_id for category in named}
-            free = next(i for i in (255, *range(256, 1 << 20)) if i not in taken)
-            named.append(Category(free, "void"))
+            named.append(Category(self._void_id, "void"))
         return tuple(named)
 
     def objects(self, labels: NDArray[Any], video: str, frame: int, where: str) -> Iterator[ObjectRow]:
@@ -164,9 +170,8 @@ class _Values:
         hidden = [value for value in found if value in self.void]
         if hidden:
             self._has_void = True
-            void = self.categories()[-1].category_id
             mask = Rle.from_mask(np.isin(labels, hidden))
-            yield ObjectRow(video, frame, void, NO_TRACK, None, mask, is_crowd=True)
+            yield ObjectRow(video, frame, self._void_id, NO_TRACK, None, mask, is_crowd=True)
 
     def _category_of(self, value: int, where: str) -> int | None:
         if self.names is not None:
@@ -190,10 +195,9 @@ class _Values:
         return 1
 
 
-def _names(place: Place, folder: str | None, pattern: str) -> dict[str, str]:
+def _names(place: Place, folder: str | None, suffix: str) -> dict[str, str]:
     """Return name from ``folder`` on -> name in the place, for files with the pattern's ending."""
     prefix = "" if folder is None else folder.strip("/") + "/"
-    suffix = Path(pattern).suffix.lower() or pattern.lower()
     names = {
         name[len(prefix) :]: name
         for name in place.names

@@ -23,7 +23,7 @@ __all__ = ["SCHEMA", "read_native", "recognises_native", "write_native"]
 
 _KEY = b"evfr-annotations"
 _VERSION = 1
-_ROWS_PER_BYTE = 1000
+_ROWS_PER_BYTE = 100
 _BYTES_PER_BYTE = 20_000
 
 SCHEMA = pa.schema(
@@ -230,9 +230,6 @@ def _open(path: Path) -> tuple[pa.Table, dict[str, Any]]:
             f"{path} has label schema {head.get('schema') if isinstance(head, dict) else None!r}, this evfr reads "
             f"{_VERSION}; make it again with this version"
         )
-    for name in SCHEMA.names:
-        if not SCHEMA.field(name).nullable and table[name].null_count:
-            raise AnnotationError(f"{path}: the column {name} has {table[name].null_count} empty rows")
     return table, head
 
 

@@ -142,6 +142,7 @@ def place_files(
     numbering: Numbering,
     parse: Callable[[str], Any] | None = None,
     frames: Sequence[str] | Mapping[str, int] | None = None,
+    numbers: tuple[int, int] | None = None,
 ) -> list[Place]:
     """Match label files to frames by exactly one rule.
 
@@ -161,6 +162,8 @@ def place_files(
         ``parse(file name without folder) -> (video_id or None, frame_index, pts)``, raising ``ValueError``.
     frames : sequence of str, or mapping of str to int, or None
         File names of the video's pictures in order (or name -> index): label files match by the name without ending.
+    numbers : (int, int) or None
+        First and last number of ``pattern`` that are wanted.
 
     Returns
     -------
@@ -201,6 +204,8 @@ def place_files(
                     "(such as 'gt{frame:06d}.png' or '{video}/{frame}.png'), and start= and stride= if the numbers are "
                     "not frame indices; or frames= with the names of the video's pictures"
                 )
+            if numbers is not None and not numbers[0] <= found[1] <= numbers[1]:
+                continue
             video = video_id if found[0] is None else found[0]
             index = numbering.index_of(found[1], f"{where}: {name!r}")
         other = places.setdefault((video, index), Place(video, index, pts, name))
