@@ -158,8 +158,26 @@ def test_json_and_text(files, what):
     data = json.loads(json.dumps(result.to_dict(), allow_nan=False))
     assert data["what"] == what
     assert [row["video_id"] for row in data["videos"]] == ["a", "b"]
-    assert "left out: labelled frames" in str(result)
+    lines = str(result).splitlines()
+    assert [line.split()[0] for line in lines[1:4]] == ["a", "b", what]
+    assert lines[0].split() == list(result.overall())
+    assert lines[3].split()[1] == format(next(iter(result.overall().values())), ".3f")
+    assert lines[4] == "left out: labelled frames"
     assert repr(result).startswith(f"EvaluateResult({what}: ")
+
+
+def test_text_of_many_videos(tmp_path):
+    many = concatenate([clip(f"v{number:02}", 0, 3, tracks=(1,)) for number in range(23)])
+    path = save(many, tmp_path / "many.parquet")
+    lines = str(evaluate("boxes", path, truth=path)).splitlines()
+    assert lines[-3:] == [
+        "... and 3 more videos, all in --json",
+        "boxes       1.000",
+        "left out: nothing",
+    ]
+    # Three frames and no labels: DAVIS counts the middle one; two frames leave nothing.
+    two = save(clip("a", 0, 2), tmp_path / "two.parquet")
+    assert str(evaluate("vos", two, truth=two)).splitlines()[1].split() == ["vos", *"-------"]
 
 
 @pytest.mark.parametrize("what", ["vos", "boxes", "masks"])

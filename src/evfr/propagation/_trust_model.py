@@ -276,7 +276,7 @@ def fit_trust(
         fill[column] = np.median(values[measured[:, column], column])
     values = np.where(measured, values, fill)
     _, group, sizes = np.unique(keys, return_inverse=True, return_counts=True)
-    shares = 1.0 / (DISPERSION * sizes[group]) if len(values) else np.zeros(0)
+    shares = np.asarray(1.0 / (DISPERSION * sizes[group]), np.float64)
     start = np.array([prior.intercept, *prior.weights])
     found = _maximise(values, iou, shares, start, 1.0 / np.square(np.array(spread)))
     return TrustModel(

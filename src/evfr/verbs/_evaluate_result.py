@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 __all__ = ["EvaluateResult"]
 
 DECIMALS = 3
+MOST_ROWS = 20
 _TRACKING = (
     *("mota", "motp", "idf1", "id_precision", "id_recall", "hota", "det_a", "ass_a"),
     *("id_switches", "fragments", "matches", "misses", "false_positives", "frames"),
@@ -202,7 +203,21 @@ class EvaluateResult:
         return "labelled frames" if self.has_keys else "first and last frames"
 
     def __str__(self) -> str:
-        lines = [f"{name:<10} {value:.{DECIMALS}f}" for name, value in self.overall().items()]
+        names = list(self.overall())
+        rows = [(part["video_id"], [part.get(name) for name in names]) for part in self.videos()]
+        more = len(rows) - MOST_ROWS
+        rows = rows[:MOST_ROWS] if len(rows) > 1 else []
+        rows.append((self.what, [_or_none(value) for value in self.overall().values()]))
+        width = max(len(name) for name, _ in rows) + 2
+        lines = [" " * width + "".join(f"{name:>{max(len(name), 7) + 2}}" for name in names)]
+        for name, values in rows:
+            cells = [
+                f"{'-' if value is None else format(value, f'.{DECIMALS}f'):>{max(len(key), 7) + 2}}"
+                for key, value in zip(names, values, strict=True)
+            ]
+            lines.append(f"{name:<{width}}" + "".join(cells))
+        if more > 0:
+            lines.insert(-1, f"... and {more} more videos, all in --json")
         lines.append(f"left out: {self.left_out}")
         if self.skipped_count:
             lines.append(f"not scored: {self.skipped_count} frames that the prediction lacks")

@@ -23,9 +23,9 @@ def evaluate(
     predicted: str | Path,
     *,
     truth: str | Path,
-    format: str = "auto",
+    predicted_format: str = "auto",
     truth_format: str = "auto",
-    format_options: Mapping[str, int | float | str] | None = None,
+    predicted_options: Mapping[str, int | float | str] | None = None,
     truth_options: Mapping[str, int | float | str] | None = None,
     keys: str | Path | None = None,
     all_frames: bool = False,
@@ -48,9 +48,9 @@ def evaluate(
         The labels to judge, in any format that evfr reads.
     truth : path
         The true labels, in any format that evfr reads.
-    format, truth_format : str
+    predicted_format, truth_format : str
         Their formats; ``auto`` tells them by ending and content.
-    format_options, truth_options : mapping or None
+    predicted_options, truth_options : mapping or None
         Options of their readers, for example ``first_frame=1``.
     keys : str, path or None
         Frames that had labels when the prediction was made, which do not count: a selection, or ``labels`` for the
@@ -95,7 +95,7 @@ def evaluate(
 
     _check(what, unseen, tracking, iou_threshold, missing)
     true_labels = read(truth, format=truth_format, **dict(truth_options or {}))
-    labels = read(predicted, format=format, **dict(format_options or {}))
+    labels = read(predicted, format=predicted_format, **dict(predicted_options or {}))
     pairs = pair_videos(true_labels, labels, missing)
     marks = {} if keys is None else labelled_frames(pairs, keys)
     progress = current_progress()
