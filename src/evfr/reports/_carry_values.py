@@ -190,7 +190,7 @@ class CarryReport:
         if np.isinf(self.trust).any() or ((measured < 0) | (measured > 1)).any():
             raise ValueError("trust must lie in [0, 1], or be NaN where nothing was measured")
         if self.state.size and not 0 <= int(self.state.min()) <= int(self.state.max()) < len(STATES):
-            raise ValueError(f"state must hold places in {STATES}, got {sorted(set(self.state.flat))}")
+            raise ValueError(f"state must hold places in {STATES}, got {np.unique(self.state).tolist()}")
         for name in ("labelled", "cuts"):
             frames = getattr(self, name)
             check_array(name, frames, (len(frames),), np.int64)
@@ -228,7 +228,17 @@ class CarryReport:
         return len(self.time_seconds)
 
     def count(self, state: str) -> int:
-        """Return how many objects, over all frames, are in a state of `STATES`.
+        """Return how many objects, over all frames, are in one state.
+
+        Parameters
+        ----------
+        state : str
+            One of `STATES`.
+
+        Returns
+        -------
+        int
+            Pairs of frame and track.
 
         Raises
         ------
