@@ -54,7 +54,7 @@ def test_exact_steps_carry_exactly():
     for t in range(1, 9):
         assert not (masks[t, 0] & ~carried.masks[t][0].to_mask()).any()
     both = flow(interval_of(frames, masks), steps={"exact": exact(movers, masks)}, step="exact")
-    assert mean_iou(both, masks) > 0.93
+    assert mean_iou(both, masks) > 0.8
     assert both.ends == ()
 
 
@@ -83,7 +83,7 @@ def test_matching_and_residual_pay_where_an_object_is_hidden():
 
 def test_evidence_tells_good_from_bad():
     """A scene that is replaced without a cut being known: the residual is large and both carries disagree."""
-    movers = [Mover((34, 34), (0, 3), (14, 16), 1)]
+    movers = [Mover((34, 44), (0, 1), (14, 16), 1)]
     frames, masks = draw(movers, 9, SIZE)
     calm = flow(interval_of(frames, masks))
     broken = frames.copy()
