@@ -23,6 +23,8 @@ from evfr.annotations._cvat import looks_like_cvat, read_cvat
 from evfr.annotations._cvat_write import write_cvat
 from evfr.annotations._davis import read_davis, recognises_davis, write_davis
 from evfr.annotations._formats import FACTS, Fact, Format, stated_facts
+from evfr.annotations._label_studio import looks_like_label_studio, read_label_studio
+from evfr.annotations._label_studio_write import write_label_studio
 from evfr.annotations._masks import read_masks, write_masks
 from evfr.annotations._mot import looks_like_mot, read_mot, write_mot
 from evfr.annotations._mots import looks_like_mots, read_mots, write_mots
@@ -125,6 +127,15 @@ FORMATS: dict[str, Format] = {
         "BDD100K and Scalabel JSON, and BDD100K's bitmasks",
         frozenset(FACTS) - {"time", "content_hash"},
         looks_like_bdd,
+    ),
+    "label-studio": Format(
+        "label-studio",
+        read_label_studio,
+        write_label_studio,
+        (".json",),
+        "Label Studio JSON: boxes tracked through videos; boxes, polygons and brushes on images",
+        frozenset(FACTS) - {"time", "content_hash"},
+        looks_like_label_studio,
     ),
 }
 
