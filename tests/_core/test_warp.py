@@ -42,9 +42,17 @@ def plain(side0: tuple[Any, ...], side1: tuple[Any, ...], cell: int, sigma: floa
     return out
 
 
-def drawn_side(rng: np.random.Generator, planes: int, height: int, width: int, cell: int) -> tuple[Any, ...]:
+def drawn_side(
+    rng: np.random.Generator, planes: int, height: int, width: int, cell: int, is_sparse: bool
+) -> tuple[Any, ...]:
     grid = (-(-height // cell), -(-width // cell))
     stack = rng.random((planes, height, width)).astype(np.float32)
+    if is_sparse:
+        for plane in stack:
+            y, x = rng.integers(height), rng.integers(width)
+            kept = np.zeros((height, width), bool)
+            kept[y : y + int(rng.integers(0, 4)), x : x + int(rng.integers(0, 4))] = True
+            plane[~kept] = 0
     flow = np.round(rng.normal(0, 4, (*grid, 2)) * 4) / 4
     return (
         stack,
@@ -54,18 +62,21 @@ def drawn_side(rng: np.random.Generator, planes: int, height: int, width: int, c
     )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(
     seed=st.integers(0, 1000),
     planes=st.integers(1, 3),
     height=st.integers(1, 11),
     width=st.integers(1, 13),
     cell=st.sampled_from([1, 2, 4, 8]),
+    is_sparse=st.booleans(),
 )
-def test_all_warps_equal_plain_loops(seed: int, planes: int, height: int, width: int, cell: int) -> None:
+def test_all_warps_equal_plain_loops(
+    seed: int, planes: int, height: int, width: int, cell: int, is_sparse: bool
+) -> None:
     rng = np.random.default_rng(seed)
-    side0 = drawn_side(rng, planes, height, width, cell)
-    side1 = drawn_side(rng, planes, height, width, cell)
+    side0 = drawn_side(rng, planes, height, width, cell, is_sparse)
+    side1 = drawn_side(rng, planes, height, width, cell, is_sparse)
     mean = warp_two_sided(*side0[:3], *side1[:3], cell=cell)
     assert mean.dtype == np.float32
     np.testing.assert_allclose(mean, plain(side0, side1, cell, None), atol=1e-6)

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
-from numba import njit
+
+from evfr._core._warp_kernels import blend, differences, nearest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -49,7 +50,7 @@ def warp_nearest(stack: NDArray[Any], flow: NDArray[np.floating[Any]], *, cell: 
     """
     _check(stack, flow, None, cell, "")
     out = np.empty(stack.shape, stack.dtype)
-    _nearest(_rows(stack), _shifts(flow, stack.shape), cell, stack.shape[1], stack.shape[2], _rows(out))
+    nearest(_rows(stack), _shifts(flow, stack.shape), cell, stack.shape[1], stack.shape[2], _rows(out))
     return out
 
 
@@ -67,7 +68,7 @@ def warp_two_sided(
 
     Parameters
     ----------
-    reference0, reference1 : (C, h, w) bool, uint8 or float32
+    reference0, reference1 : (C, h, w) bool, uint8 or float32, finite
         Stacks of the two references, of one shape and dtype. Which list is which does not matter; a list is not a
         direction in time.
     flow0, flow1 : (ceil(h / cell), ceil(w / cell), 2) float
@@ -113,7 +114,7 @@ def warp_two_sided_weighted(
 
     Parameters
     ----------
-    reference0, reference1 : (C, h, w) bool, uint8 or float32
+    reference0, reference1 : (C, h, w) bool, uint8 or float32, finite
         Stacks of the two references, of one shape and dtype.
     flow0, flow1, has0, has1, cell : as in `warp_two_sided`
         See there.
@@ -188,7 +189,7 @@ def compensated_residual(
     out = np.empty(target.shape, np.float32)
     # A second row and column, so that there is always one to interpolate with.
     padded = np.pad(reference, ((0, int(height == 1)), (0, int(width == 1))), mode="edge")
-    _residual(
+    differences(
         np.ascontiguousarray(target),
         padded.astype(np.float32).ravel(),
         _limited(flow, target.shape),
@@ -270,10 +271,10 @@ def _two_sided(
     cell: int,
 ) -> NDArray[np.float32]:
     shape = side0[0].shape
-    out = np.empty(shape, np.float32)
+    out = np.zeros(shape, np.float32)
     has0, residual0 = _everywhere(side0[2], side0[1]), np.ascontiguousarray(side0[3], np.float32)
     has1, residual1 = _everywhere(side1[2], side1[1]), np.ascontiguousarray(side1[3], np.float32)
-    _blend(
+    blend(
         _rows(side0[0]),
         _shifts(side0[1], shape),
         has0,
@@ -311,85 +312,3 @@ def _shifts(flow: NDArray[Any], shape: tuple[int, ...]) -> NDArray[np.int32]:
     """Return whole-pixel shifts: p + floor(flow + 1/2) is floor(p + flow + 1/2) for a whole p."""
     whole: NDArray[np.int32] = np.floor(_limited(flow, shape) + np.float32(0.5)).astype(np.int32)
     return whole
-
-
-@njit(cache=True, nogil=True)
-def _row_places(shifts, cell, y, height, width, places):  # type: ignore[no-untyped-def]
-    """Write where the pixels of row ``y`` are fetched from, counted along the rows of the picture."""
-    i = y // cell
-    for j in range(shifts.shape[1]):
-        v = min(max(y + shifts[i, j, 1], 0), height - 1) * width
-        dx = shifts[i, j, 0]
-        for x in range(j * cell, min((j + 1) * cell, width)):
-            places[x] = v + min(max(x + dx, 0), width - 1)
-
-
-@njit(cache=True, nogil=True)
-def _nearest(stack, shifts, cell, height, width, out):  # type: ignore[no-untyped-def]
-    places = np.empty(width, np.uint32)
-    for y in range(height):
-        _row_places(shifts, cell, y, height, width, places)
-        for plane in range(stack.shape[0]):
-            source, row = stack[plane], out[plane, y * width : (y + 1) * width]
-            for x in range(width):
-                row[x] = source[places[x]]
-
-
-@njit(cache=True, nogil=True)
-def _blend(  # type: ignore[no-untyped-def]
-    stack0, shifts0, has0, residual0, stack1, shifts1, has1, residual1, rate, cell, height, width, out
-):
-    places0, places1 = np.empty(width, np.uint32), np.empty(width, np.uint32)
-    weights0, weights1 = np.empty(width, np.float32), np.empty(width, np.float32)
-    zero, half, one = np.float32(0.0), np.float32(0.5), np.float32(1.0)
-    for y in range(height):
-        _row_places(shifts0, cell, y, height, width, places0)
-        _row_places(shifts1, cell, y, height, width, places1)
-        i = y // cell
-        for j in range(shifts0.shape[1]):
-            a = one if has0[i, j] else zero
-            b = one if has1[i, j] else zero
-            if has0[i, j] and has1[i, j]:
-                a, b = half, half
-            for x in range(j * cell, min((j + 1) * cell, width)):
-                weights0[x], weights1[x] = a, b
-        if rate > zero:
-            for x in range(width):
-                if weights0[x] == half:
-                    # e^-a / (e^-a + e^-b), written so that both may be as good as 0.
-                    weights0[x] = one / (one + np.exp((residual0[y, x] - residual1[y, x]) * rate))
-                    weights1[x] = one - weights0[x]
-        for plane in range(stack0.shape[0]):
-            source0, source1 = stack0[plane], stack1[plane]
-            row = out[plane, y * width : (y + 1) * width]
-            for x in range(width):
-                row[x] = weights0[x] * np.float32(source0[places0[x]]) + weights1[x] * np.float32(
-                    source1[places1[x]]
-                )
-
-
-@njit(cache=True, nogil=True)
-def _residual(target, reference, flow, cell, height, width, out):  # type: ignore[no-untyped-def]
-    """Read bilinearly; the reference has ``height`` rows and ``width`` columns, at least two of each."""
-    rows, columns = target.shape
-    places = np.empty(columns, np.uint32)
-    right, down = np.empty(columns, np.float32), np.empty(columns, np.float32)
-    zero = np.float32(0.0)
-    for y in range(rows):
-        i = y // cell
-        for j in range(flow.shape[1]):
-            v = min(max(np.float32(y) + flow[i, j, 1], zero), np.float32(height - 1))
-            v0 = min(int(v), height - 2)
-            dx = flow[i, j, 0]
-            for x in range(j * cell, min((j + 1) * cell, columns)):
-                u = min(max(np.float32(x) + dx, zero), np.float32(width - 1))
-                u0 = min(int(u), width - 2)
-                places[x] = v0 * width + u0
-                right[x] = u - np.float32(u0)
-                down[x] = v - np.float32(v0)
-        for x in range(columns):
-            k = places[x]
-            top = reference[k] + right[x] * (reference[k + 1] - reference[k])
-            k += np.uint32(width)
-            low = reference[k] + right[x] * (reference[k + 1] - reference[k])
-            out[y, x] = abs(np.float32(target[y, x]) - (top + down[x] * (low - top)))
