@@ -250,7 +250,9 @@ def test_one_video_at_a_time(clip: Path, tmp_path: Path, options: dict[str, Any]
 def test_a_clip_that_fails_leaves_nothing(
     clip: Path, tmp_path: Path, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*_: Any) -> None:
+    def fail(sink: Any) -> None:
+        sink._container.mux(sink._stream.encode(None))
+        assert list(tmp_path.glob(".evfr-*"))
         raise RuntimeError("disk full")
 
     monkeypatch.setattr(_overlay_sinks.ClipSink, "finish", fail)
