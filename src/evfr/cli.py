@@ -75,7 +75,7 @@ METHODS = {
         ("weights", "embeddings", "n", "seed", "stride", "cuts", "times", "initial", "usable", "accept"),
     ),
     "propagate": MethodFamily(
-        "method", "method_options", "evfr.propagation:PROPAGATORS", ("interval", "steps", "coded", "base")
+        "method", "method_options", "evfr.verbs._carry_method:METHODS", ("interval", "steps", "stream", "cost")
     ),
 }
 

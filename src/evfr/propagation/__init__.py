@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 
 from evfr.propagation._boxes import carry_boxes
 from evfr.propagation._copy import copy
+from evfr.propagation._covos import covos
+from evfr.propagation._covos_cost import CovosCost
 from evfr.propagation._flow import default, flow, motion
 from evfr.propagation._interval import (
     SIDES,
@@ -30,6 +32,9 @@ from evfr.propagation._interval import (
     label_rows,
 )
 from evfr.propagation._linear import linear
+from evfr.propagation._session import PropagationSession, SessionMaker, open_session, session
+from evfr.propagation._session_cutie import cutie_session
+from evfr.propagation._session_transformers import transformers_session
 from evfr.propagation._steps import STEP_FIELDS, dis, dis_medium, farneback
 from evfr.propagation._trackers import tracker
 from evfr.propagation._trust import (
@@ -65,12 +70,15 @@ __all__ = [
     "TRUST_FEATURES",
     "Carried",
     "CarryEnd",
+    "CovosCost",
     "Evidence",
     "ExpectedIou",
     "HeldOut",
     "Interval",
+    "PropagationSession",
     "Propagator",
     "ReviewQueue",
+    "SessionMaker",
     "Side",
     "TrustCheck",
     "TrustDecision",
@@ -82,6 +90,8 @@ __all__ = [
     "carry_boxes",
     "check_trust",
     "copy",
+    "covos",
+    "cutie_session",
     "default",
     "dis",
     "dis_medium",
@@ -94,9 +104,12 @@ __all__ = [
     "label_rows",
     "linear",
     "motion",
+    "open_session",
     "review_queue",
+    "session",
     "spearman",
     "tracker",
+    "transformers_session",
     "trust_features",
 ]
 
@@ -107,5 +120,6 @@ PROPAGATORS: dict[str, Callable[..., Carried]] = {
     "flow": flow,
     "motion": motion,
     "default": default,
+    "session": session,
 }
 """Every method of label carry by name."""
