@@ -62,7 +62,7 @@ def test_a_moving_object_is_tracked_from_both_sides(name):
     assert carried.masks == ((None,),) * 6
 
 
-@pytest.mark.parametrize("name", ["csrt", "kcf", "mil"])
+@pytest.mark.parametrize("name", [pytest.param("csrt", marks=pytest.mark.slow), "kcf", "mil"])
 def test_same_boxes_each_time_backwards_and_beside_others(name):
     paths = {1: straight(3), 2: np.array([[100.0, 20, 124, 44]] * 3)}
     given_interval = interval(paths)
@@ -113,13 +113,17 @@ def test_the_trackers_own_flag_ends_it(monkeypatch):
     assert carried.is_present[:, 0].tolist() == [True, True, False, True, True, True]
 
 
-def test_another_look_ends_it():
-    """KCF goes on with what took the object's place; the correlation with the label sees it."""
+def test_another_look_ends_it(monkeypatch):
+    """The tracker goes on with what took the object's place; the correlation with the label sees it."""
     path = np.array([[20.0, 20, 60, 60]] * 6)
     frames = clip({1: path}, 6)
     other = [paste(frame, texture(444, 40, 40), path[0]) for frame in frames]
     mixed = frames[:3] + other[3:]
-    carried = tracker(interval({1: path}, frames=mixed, sides=["left"]), tracker="kcf", min_similarity=0.5)
+    given_interval = interval({1: path}, frames=mixed, sides=["left"])
+    answers = [(True, (20, 20, 40, 40))] * 5
+    script(monkeypatch, Scripted(answers), Scripted(answers))
+    assert tracker(given_interval, min_similarity=-1.0).is_present.all()
+    carried = tracker(given_interval)
     assert [(end.frame_index, end.side, end.reason) for end in carried.ends] == [(3, "left", "lost")]
     assert carried.is_present[:, 0].tolist() == [True] * 3 + [False] * 3
 
@@ -253,14 +257,22 @@ def disc(radius=22.0):
     return np.clip(frame, 0, 255).astype(np.uint8), mask
 
 
-def test_grabcut_finds_a_disc_and_is_the_same_each_time():
+def test_grabcut_finds_a_disc():
     frame, mask = disc()
     box = np.array([56.0, 36, 104, 84])
     found = grabcut_mask(frame, box)
     assert iou(found, Rle.from_mask(mask)) > 0.95
     assert iou(box_mask(box, HEIGHT, WIDTH), Rle.from_mask(mask)) < 0.75
-    cv2.setRNGSeed(77)
-    assert grabcut_mask(frame, box) == found
+
+
+def test_grabcut_is_the_same_each_time():
+    """Colours without clusters: what they are grouped into hangs on the first draw."""
+    frame = np.random.default_rng(0).integers(0, 255, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+    found = []
+    for seed in range(4):
+        cv2.setRNGSeed(seed)
+        found.append(grabcut_mask(frame, np.array([56.0, 36, 104, 84])))
+    assert found == found[:1] * 4
 
 
 @pytest.mark.parametrize(

@@ -195,7 +195,6 @@ def _track(
             continue
         try:
             made = _make(name)
-            _seed(0)
             if made.init(first, rectangle) is False:
                 ends[n] = (positions[1], f"failed: {name} did not start")
                 continue
@@ -208,13 +207,12 @@ def _track(
         has_area = (label[2:] > label[:2]).all()
         key = box_content(pictures, positions[0], label) if has_area else None
         running[n] = (made, _Start(label, rectangle), key)
-    for far, now in enumerate(positions[1:], 1):
+    for now in positions[1:]:
         if not running:
             break
         frame = _bgr(interval, now)
         for n, (made, start, key) in list(running.items()):
             try:
-                _seed(far)
                 is_found, found = made.update(frame)
             except (cv2.error, MemoryError) as error:
                 is_found, reason = False, f"failed: {name}: {_said(error)}"
@@ -241,13 +239,10 @@ def _make(name: str) -> Any:
             f"this OpenCV ({cv2.__version__}) has no {TRACKERS[name]}; uninstall every other opencv package, then run: "
             "python -m pip install --force-reinstall opencv-contrib-python-headless"
         )
+    # MIL draws from both generators, OpenCV's and the C library's: no object may disturb another.
+    cv2.setRNGSeed(0)
+    ctypes.CDLL(None).srand(1)
     return create()
-
-
-def _seed(number: int) -> None:
-    """Seed what MIL draws from, the generators of OpenCV and of the C library, so that no object disturbs another."""
-    cv2.setRNGSeed(number)
-    ctypes.CDLL(None).srand(number + 1)
 
 
 def _rectangle(box: NDArray[np.float64], height: int, width: int) -> tuple[int, int, int, int] | None:
