@@ -36,8 +36,17 @@ class LowLevelFeatures(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        base = require("torchvision.models", extra="train").resnet50(weights=None)
-        self.conv1, self.bn1, self.layer1 = base.conv1, base.bn1, base.layer1
+        # The parts of torchvision's ResNet-50, without building its 23 million weights of later stages.
+        bottleneck = require("torchvision.models.resnet", extra="train").Bottleneck
+        widen = nn.Sequential(nn.Conv2d(64, FEATURES, 1, bias=False), nn.BatchNorm2d(FEATURES))
+        self.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(64)
+        self.layer1 = nn.Sequential(
+            bottleneck(64, 64, downsample=widen), bottleneck(FEATURES, 64), bottleneck(FEATURES, 64)
+        )
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("deviation", torch.tensor(IMAGENET_DEVIATION).view(1, 3, 1, 1), persistent=False)
         self.requires_grad_(False)

@@ -1,0 +1,26 @@
+"""Train networks by one readable loop, and say what each network is trained on.
+
+`train` is the loop: a module, a function that draws a batch, a function that gives its loss, and a `Recipe`. Each
+iteration draws from a generator of its own, seeded by the run's seed and the iteration's number, so that a run that was
+stopped goes on exactly as if it had not been. What a model needs beyond that (its samples, batches and loss) stands in
+one file per model; `evfr.models` has the networks.
+
+To add a model: write one file with its samples, ``draw`` and ``loss``, and call `train`.
+"""
+
+from __future__ import annotations
+
+from evfr.training._covos import CovosSamples, covos_samples, train_covos
+from evfr.training._loop import OPTIMIZERS, SCHEDULES, Recipe, TrainingRun, learning_rate_at, train
+
+__all__ = [
+    "OPTIMIZERS",
+    "SCHEDULES",
+    "CovosSamples",
+    "Recipe",
+    "TrainingRun",
+    "covos_samples",
+    "learning_rate_at",
+    "train",
+    "train_covos",
+]
