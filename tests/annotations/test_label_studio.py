@@ -108,8 +108,8 @@ def read(tmp_path: Path, *tasks, **options) -> VideoAnnotations:
 def test_a_tracked_box_as_label_studio_exports_it(tmp_path):
     """Frames from 1, percents; linear between key frames; seen on a key frame that is not enabled, then gone.
 
-    `postprocessing.video.extract_key_frames` of label-studio-sdk 2.1.2 gives the same: frame 2 at 10 percent, 3 at 15, 4
-    at 20, 6 at 30, and 8, 9, 10 at 40.
+    `postprocessing.video.extract_key_frames` of label-studio-sdk 2.1.2 gives the same: frame 2 at 10 percent, 3 at 15,
+    4 at 20, 6 at 30, and 8, 9, 10 at 40.
     """
     labels = read(
         tmp_path,

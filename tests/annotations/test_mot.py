@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from evfr import open_video
 from evfr._core.annotations import NO_TRACK, Category, ObjectRow, VideoAnnotations
+from evfr.annotations import bind, read
 from evfr.annotations._mot import MOT_CLASSES, looks_like_mot, read_mot, write_mot
 from evfr.errors import AnnotationError
 from helpers.labels import annotations_of, assert_equal_labels, label_sets, reduced, squares
@@ -276,3 +278,32 @@ def test_pets(data_dir):
     np.testing.assert_allclose(first, [498, 157, 529.03, 232.17])
     assert labels.attributes[0]["world_x"] == -4.1554
     assert math.isnan(labels.score[0])
+
+
+def table_of(path):
+    """Decode a clip to its end, to know its frames."""
+    with open_video(path) as reader:
+        for _ in reader:
+            pass
+        return reader.table()
+
+
+def test_pets_on_its_video(data_dir):
+    """Coordinates of 768x576 on a video of 480x360: scale .625; frame i is line number i + 1; no box is lost."""
+    labels = read(data_dir / "research" / "pets_gt.txt", width=768, height=576)
+    bound = bind(labels, table_of(data_dir / "research" / "pets_vtest_h264.avi"), scale=0.625)
+    video = bound.videos[0]
+    assert (video.width, video.height, video.frame_count) == (480, 360, 795)
+    assert len(bound) == 4650
+    np.testing.assert_allclose(bound.boxes_xyxy, labels.boxes_xyxy * 0.625)
+    with pytest.raises(AnnotationError, match="768x576"):
+        bind(labels, table_of(data_dir / "research" / "pets_vtest_h264.avi"))
+
+
+@pytest.mark.slow
+def test_flies_on_their_video(data_dir):
+    labels = read(
+        data_dir / "video" / "flies_clip_gt.txt", width=1024, height=1024, categories=["fly"], first_pixel=0
+    )
+    bound = bind(labels, table_of(data_dir / "video" / "flies_clip.mp4"))
+    assert (bound.videos[0].frame_count, len(bound)) == (1500, 3000)
