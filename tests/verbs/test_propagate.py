@@ -105,7 +105,8 @@ def test_review_folder_is_a_selection_that_extract_takes(
     found = evfr.extract(chosen, out=tmp_path / "frames", store=options["store"], executor="serial")
     assert len(found.files["clip.mp4"]) == 4
     page = (result.review_folder / "report.html").read_text()
-    assert "clip.mp4" in page
+    assert "--labels LABELS" in page and "--review-n 4 --method copy" not in page
+    assert "--method copy --review-n 4" in page and "--held-out 2" in page
 
 
 @pytest.mark.parametrize(

@@ -225,6 +225,7 @@ def propagate(
     >>> import evfr
     >>> evfr.propagate("drive.mp4", labels="labels.json", out="all.parquet")  # doctest: +SKIP
     """
+    words = _command(locals())
     import time
 
     import numpy as np
@@ -322,7 +323,7 @@ def propagate(
         damaged=damaged,
         min_trust=min_trust,
         notes=notes,
-        command=_command(video, labels, out, bound.name, min_trust),
+        command=words,
     )
     annotated = len(result.videos[0].frame_index)
     return PropagateResult(
@@ -374,11 +375,35 @@ def _notes(carried: Any, labelled: int) -> list[str]:
     return notes
 
 
-def _command(video: Any, labels: Any, out: Path, method: str, min_trust: float | None) -> str:
+def _command(given: Mapping[str, Any]) -> str:
+    """Return the command line that does the same, with every option that is not the default."""
+    import inspect
     import shlex
 
-    file = str(labels) if isinstance(labels, str | Path) else "LABELS"
-    words = ["evfr", "propagate", str(video), "--labels", file, "--out", str(out), "--method", method]
-    if min_trust is not None:
-        words += ["--min-trust", f"{min_trust:g}"]
+    words = ["evfr", "propagate", str(given["video"])]
+    for name, parameter in inspect.signature(propagate).parameters.items():
+        value = given[name]
+        if name == "video" or value is None or value == parameter.default:
+            continue
+        option = f"--{name.replace('_', '-')}"
+        if name == "method_options":
+            words += [
+                word for key, item in value.items() for word in _option(f"--{key.replace('_', '-')}", item)
+            ]
+        elif name == "labels" and not isinstance(value, str | Path):
+            words += [option, "LABELS"]
+        elif callable(value):
+            words += [option, getattr(value, "__name__", type(value).__name__)]
+        else:
+            words += _option(option, value)
     return shlex.join(words)
+
+
+def _option(option: str, value: Any) -> list[str]:
+    if isinstance(value, bool):
+        return [option if value else option.replace("--", "--no-", 1)]
+    if isinstance(value, Mapping):
+        return [word for key, item in value.items() for word in (option, f"{key}={item}")]
+    if isinstance(value, list | tuple):
+        return [option, ",".join(str(item) for item in value)] if value else []
+    return [option, str(value)]
