@@ -154,6 +154,31 @@ def test_other_models_are_driven_alike(kind: str, tmp_path: Path) -> None:
     assert set(back) == set(range(T - 1))
 
 
+@pytest.mark.slow
+def test_a_checkpoint_of_sam_3_with_its_detector_gives_the_same_tracker(tmp_path: Path) -> None:
+    """The published layout: detector_model (with the vision encoder that both use), tracker_neck, tracker_model."""
+    from safetensors.torch import load_file, save_file
+
+    alone, both = tmp_path / "tracker", tmp_path / "both"
+    save_video_model("sam3_tracker_video", alone)
+    both.mkdir()
+    shared = ("tracker_model.detector_model.", "tracker_model.tracker_neck.")
+    tensors = {
+        name.removeprefix("tracker_model.") if name.startswith(shared) else name: tensor
+        for name, tensor in load_file(alone / "model.safetensors").items()
+    }
+    assert {name.split(".")[0] for name in tensors} == {"detector_model", "tracker_neck", "tracker_model"}
+    tensors["detector_model.detr_decoder.weight"] = torch.zeros(3)
+    save_file(tensors, both / "model.safetensors", metadata={"format": "pt"})
+    config = json.loads((alone / "config.json").read_text())
+    (both / "config.json").write_text(json.dumps({"model_type": "sam3_video", "tracker_config": config}))
+    (both / "processor_config.json").write_bytes((alone / "processor_config.json").read_bytes())
+    keys = {0: {1: block()}}
+    one = step_through(transformers_session(alone, device="cpu"), keys, range(1, 3))
+    other = step_through(transformers_session(both, device="cpu"), keys, range(1, 3))
+    np.testing.assert_allclose(other[2][1], one[2][1], atol=1e-5)
+
+
 def test_bad_folders_are_refused(sam2: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is no folder; give a local folder with config"):
         transformers_session(tmp_path / "facebook" / "sam2", device="cpu")

@@ -133,7 +133,7 @@ def test_a_folder_has_one_image_a_frame(
 
 def test_only_labelled_frames(clip: Path, tmp_path: Path, options: dict[str, Any]) -> None:
     out = tmp_path / "look.mp4"
-    result = overlay(clip, labels=labels(), out=out, labelled_only=True, **options)
+    result = overlay(clip, labels=labels(), out=out, labeled_only=True, **options)
     _, times = read(out)
     # A reader counts from the first frame of a file.
     np.testing.assert_allclose(times, [0, 4 / 25, 12 / 25], atol=1e-6)

@@ -256,12 +256,12 @@ class CarryReport:
         )
 
 
-def picture_frames(labelled: NDArray[np.int64], n_frames: int, *, n: int = 240) -> NDArray[np.int64]:
+def picture_frames(labeled: NDArray[np.int64], n_frames: int, *, n: int = 240) -> NDArray[np.int64]:
     """Return the frames whose pictures a page should hold, known before anything is carried.
 
     Parameters
     ----------
-    labelled : (L,) int64
+    labeled : (L,) int64
         Labelled frames, strictly increasing.
     n_frames : int
         Frames of the video.
@@ -289,7 +289,7 @@ def picture_frames(labelled: NDArray[np.int64], n_frames: int, *, n: int = 240) 
         raise ValueError(f"n must be 0 or more, got {n}")
     if n_frames <= 0 or n == 0:
         return np.zeros(0, np.int64)
-    kept = labelled
+    kept = labeled
     if len(kept) > n // 2:
         kept = kept[np.arange(max(n // 2, 1), dtype=np.int64) * len(kept) // max(n // 2, 1)]
     edges = np.unique(

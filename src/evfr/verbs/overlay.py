@@ -76,7 +76,7 @@ def overlay(
     label_video: str | None = None,
     label_scale: float | None = None,
     low_trust: float = 0.5,
-    labelled_only: bool = False,
+    labeled_only: bool = False,
     names: bool = True,
     caption: bool = True,
     image_format: Literal["jpg", "png"] = "jpg",
@@ -111,7 +111,7 @@ def overlay(
         Factor from the labels' pixels to the video's, where they were made on pictures of another size.
     low_trust : float
         Trust in [0, 1] below which an object is marked.
-    labelled_only : bool
+    labeled_only : bool
         Draw annotated frames only, and leave the others out.
     names : bool
         Write track, category and trust beside each object.
@@ -196,7 +196,7 @@ def overlay(
     given = _labels(labels, measured, label_format, label_options or {}, label_video, label_scale)
     annotated = set(given.videos[0].frame_index.tolist())
     progress = current_progress()
-    progress.start("drawing", len(annotated) if labelled_only else int(table.is_decoded.sum()))
+    progress.start("drawing", len(annotated) if labeled_only else int(table.is_decoded.sum()))
     frames = drawn = low = 0
     with (
         _sink(out, table, name, image_format, quality, crf) as sink,
@@ -204,7 +204,7 @@ def overlay(
     ):
         for frame in reader:
             index = frame.frame_index
-            if labelled_only and index not in annotated:
+            if labeled_only and index not in annotated:
                 continue
             rows = given.rows_at(name, index) if index in annotated else np.zeros(0, np.int64)
             text = _caption(given, rows, index, frame.time_seconds, index in annotated) if caption else ""
