@@ -172,7 +172,9 @@ def test_odd_boxes_give_a_result_and_break_nothing(name, box):
     assert carried.boxes_xyxy[0, 0].tolist() == list(box)
     if carried.is_present[1, 0]:
         found = carried.boxes_xyxy[1, 0]
-        assert abs(found - box).max() <= max(4.0, 0.3 * max(box[2] - box[0], box[3] - box[1]))
+        # MIL searches 25 pixels around, and takes what looks best by features drawn at random.
+        far = 26.0 if name == "mil" else 4.0
+        assert abs(found - box).max() <= max(far, 0.3 * max(box[2] - box[0], box[3] - box[1]))
     else:
         assert carried.ends[0].reason == "lost" or carried.ends[0].reason.startswith(f"failed: {name}")
     if name == "csrt" and box[0] == -20.0:
@@ -266,12 +268,13 @@ def test_grabcut_finds_a_disc():
 
 
 def test_grabcut_is_the_same_each_time():
-    """Colours without clusters: what they are grouped into hangs on the first draw."""
-    frame = np.random.default_rng(0).integers(0, 255, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+    """A patch and a ground that are hard to tell apart: what GrabCut finds hangs on its first draw."""
+    patch = (texture(104, 40, 40) * 0.5 + np.array([100, 30, 10])).astype(np.uint8)
+    frame = paste(texture(4, HEIGHT, WIDTH), patch, (50, 30, 110, 90))
     found = []
     for seed in range(4):
         cv2.setRNGSeed(seed)
-        found.append(grabcut_mask(frame, np.array([56.0, 36, 104, 84])))
+        found.append(grabcut_mask(frame, np.array([40.0, 20, 120, 100])))
     assert found == found[:1] * 4
 
 
