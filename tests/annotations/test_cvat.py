@@ -447,12 +447,31 @@ def test_wrong_images(tmp_path, body, match):
 def test_wrong_heads(tmp_path):
     with pytest.raises(AnnotationError, match="frame_filter 'step=0' must be 1 or more, got 0"):
         read_cvat(video_file(tmp_path, "", step="step=0"))
-    with pytest.raises(AnnotationError, match="stop_frame must be 5 to 1000000000, got 4"):
+    with pytest.raises(AnnotationError, match="stop_frame must be 5 to 5000000, got 4"):
         read_cvat(video_file(tmp_path, "", start=5, stop=4))
     with pytest.raises(AnnotationError, match=r"holds 0 files annotations\.xml"):
         (tmp_path / "empty").mkdir()
         read_cvat(tmp_path / "empty")
     assert not looks_like_cvat(tmp_path / "empty")
+
+
+def test_small_files_do_not_fill_the_memory(tmp_path, monkeypatch):
+    """A few bytes can claim a video of years, a picture of terabytes, or tracks that never end."""
+    with pytest.raises(AnnotationError, match="stop_frame must be 0 to 5000000, got 999999999"):
+        read_cvat(video_file(tmp_path, "", stop=999_999_999))
+    with pytest.raises(AnnotationError, match="the frame of a shape must be 0 to 5000000, got 999999999"):
+        read_cvat(video_file(tmp_path, track(box(999_999_999, 1))))
+    path = video_file(tmp_path, track(MASK.format("6", 0, 3)))
+    path.write_text(path.read_text().replace("<width>64<", "<width>999999<"))
+    path.write_text(path.read_text().replace("<height>48<", "<height>999999<"))
+    with pytest.raises(AnnotationError, match="999999x999999 pixels are more than 67108864"):
+        read_cvat(path)
+    monkeypatch.setattr("evfr.annotations._parse._ROWS_MOST", 5)
+    with pytest.raises(AnnotationError, match="track 0: the tracks expand to more than 5 labels"):
+        read_cvat(video_file(tmp_path, track(GOOD)))
+
+
+def test_a_file_is_known_by_its_beginning(tmp_path):
     assert not looks_like_cvat(tmp_path / "none.xml")
 
 
@@ -482,7 +501,11 @@ def test_what_cannot_be_written(tmp_path):
 
 
 def test_what_is_written_is_what_cvat_reads(tmp_path):
-    """CVAT's own importer takes key frames and interpolates: closing shapes keep gaps empty, others stay key frames."""
+    """CVAT's own importer takes key frames and interpolates: closing shapes keep gaps empty, others stay key frames.
+
+    Datumaro 1.13.12, with whose code CVAT imports, read boxes and masks of ``images`` and boxes of ``video`` files from
+    here as they were (`CvatBase(path)`; it does not read masks of tracks).
+    """
     rows = [
         ObjectRow("clip", 0, 1, 4, (0, 0, 1, 1)),
         ObjectRow("clip", 2, 1, 4, (1, 0, 2, 1), source="interpolated", score=0.5),

@@ -300,14 +300,14 @@ GOOD = region(key(1, 10))
         ([task(region(key(1, 1), labels=()))], r"a region needs exactly one label, got \[\]"),
         ([task(region(key(1, 1), labels=("a", "b")))], "a region needs exactly one label"),
         ([task(region(key(1, 1), frames_count="many"))], "framesCount must be a whole number, got 'many'"),
-        ([task(region(key(1, 1), frames_count=10**10))], "framesCount must be 1 to 1000000000"),
+        ([task(region(key(1, 1), frames_count=10**10))], "framesCount must be 1 to 5000000"),
         ([task(region(key(1, 1), frames_count=None))], "whose length is not stated; give frame_count="),
         (
             [task(region(key(1, 1, enabled=False), frames_count=None))],
             "nothing says how many frames the video has",
         ),
         ([task()], "nothing says how many frames the video has"),
-        ([task(region(key(0, 1)))], "the frame of a key frame must be 1 or more, got 0"),
+        ([task(region(key(0, 1)))], "the frame of a key frame must be 1 to 5000000, got 0"),
         ([task(region(key(1.5, 1)))], "the frame of a key frame must be a whole number, got 1.5"),
         ([task(region(key(11, 1)))], "frame 11: the key frame lies behind the video's 10 frames"),
         ([task(region(key(3, 1), key(3, 2)))], "frame 3 has two key frames"),
@@ -386,6 +386,21 @@ def test_wrong_exports_for_short(tmp_path):
     (tmp_path / "a.json").write_text("{}")
     assert not looks_like_label_studio(tmp_path / "a.json")
     assert not looks_like_label_studio(tmp_path)
+
+
+def test_small_files_do_not_fill_the_memory(tmp_path, monkeypatch):
+    with pytest.raises(AnnotationError, match="the frame of a key frame must be 1 to 5000000, got 999999999"):
+        read(tmp_path, task(region(key(1, 1), key(999_999_999, 2), frames_count=None)))
+    large = {
+        **image_region("brushlabels", format="rle", rle=[255] * 9),
+        "original_width": 9999,
+        "original_height": 9999,
+    }
+    with pytest.raises(AnnotationError, match="9999x9999 pixels are more than 67108864"):
+        read(tmp_path, image_task(large), width=None)
+    monkeypatch.setattr("evfr.annotations._parse._ROWS_MOST", 5)
+    with pytest.raises(AnnotationError, match="the tracks expand to more than 5 labels"):
+        read(tmp_path, task(GOOD))
 
 
 def test_what_cannot_be_written(tmp_path):

@@ -193,7 +193,7 @@ def test_wrong_files(tmp_path, sequence):
     with pytest.raises(AnnotationError, match="the name of the sequence is empty"):
         read_mot(sequence)
     (sequence / "seqinfo.ini").write_text("[Sequence]\nname=a\nseqLength=1\nimWidth=0\nimHeight=1")
-    with pytest.raises(AnnotationError, match="imWidth must be 1 to 1000000000, got 0"):
+    with pytest.raises(AnnotationError, match="imWidth must be 1 to 5000000, got 0"):
         read_mot(sequence)
 
 

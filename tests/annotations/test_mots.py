@@ -236,7 +236,7 @@ def test_a_name_that_leaves_the_zip_is_refused(tmp_path):
 
 
 def test_a_huge_picture_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("evfr.annotations._png._PIXELS_MOST", 20)
+    monkeypatch.setattr("evfr.annotations._parse.PIXELS_MOST", 20)
     (tmp_path / "0.png").write_bytes(GOOD)
     with pytest.raises(AnnotationError, match="6x4 pixels are more than 20"):
         read_mots(tmp_path)

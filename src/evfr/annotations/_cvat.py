@@ -19,7 +19,7 @@ from evfr.annotations._cvat_shapes import (
     read_attributes,
     read_shape,
 )
-from evfr.annotations._parse import category_of, shown, split_facts, whole
+from evfr.annotations._parse import FRAMES_MOST, category_of, check_rows_most, shown, split_facts, whole
 from evfr.annotations._paths import open_place, read_bytes, safe_name
 from evfr.annotations._xml import parse_xml
 from evfr.errors import AnnotationError
@@ -141,9 +141,9 @@ def _read_job(root: Element, path: Path, size: tuple[int, int] | None) -> Job:
     step = whole(step_text.removeprefix("step="), where, f"the frame_filter {shown(step_text)}", least=1)
     numbers = None
     if stop := _text(root, "stop_frame"):
-        numbers = range(start, whole(stop, where, "stop_frame", least=start, most=10**9) + 1, step)
+        numbers = range(start, whole(stop, where, "stop_frame", least=start, most=FRAMES_MOST) + 1, step)
     elif count := _text(root, "size"):
-        numbers = range(start, start + whole(count, where, "size", least=0, most=10**9) * step, step)
+        numbers = range(start, start + whole(count, where, "size", least=0, most=FRAMES_MOST) * step, step)
     names: list[str] = []
     kinds: dict[str, dict[str, str]] = {}
     for label in root.iterfind("meta/*/labels/label"):
@@ -230,7 +230,7 @@ def _from_tracks(path: Path, tracks: list[Element], job: Job, is_skipping: bool)
         common = read_attributes(track, where, kinds)
         shapes = []
         for element in _supported(track, where, is_skipping):
-            frame = whole(element.get("frame"), where, "the frame of a shape", least=0)
+            frame = whole(element.get("frame"), where, "the frame of a shape", least=0, most=FRAMES_MOST)
             shape = read_shape(element, f"{where}, frame {frame}", frame, job.size, kinds)
             shapes.append(replace(shape, attributes={**common, **shape.attributes}))
         read.append((where, track_id, category_of(label, ids, where), _source(track, where), shapes))
@@ -241,6 +241,7 @@ def _from_tracks(path: Path, tracks: list[Element], job: Job, is_skipping: bool)
     rows: list[ObjectRow] = []
     for where, track_id, category, source, shapes in read:
         for shape in expand_track(shapes, numbers, where):
+            check_rows_most(len(rows), where)
             origin = source if shape.is_keyframe else "interpolated"
             rows.append(_row(shape, job, job.size, category, track_id, origin, where))
     height, width = job.size

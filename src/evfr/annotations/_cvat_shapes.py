@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from evfr._core.masks import Rle
-from evfr.annotations._parse import number, shown, whole
+from evfr.annotations._parse import check_pixels, number, shown, whole
 from evfr.errors import AnnotationError
 
 if TYPE_CHECKING:
@@ -165,6 +165,7 @@ def _read_mask(fields: Mapping[str, str], where: str, size: tuple[int, int]) -> 
     width, height = (
         whole(fields.get(key), where, f"{key} of a mask", least=1) for key in ("width", "height")
     )
+    check_pixels(*size, where)
     if top + height > size[0] or left + width > size[1]:
         raise AnnotationError(
             f"{where}: the mask's box of {width}x{height} at {left},{top} leaves the picture of {size[1]}x{size[0]}"

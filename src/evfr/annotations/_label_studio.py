@@ -26,7 +26,16 @@ from evfr.annotations._label_studio_tasks import (
     tasks_of,
     tracks_of,
 )
-from evfr.annotations._parse import category_of, named_categories, number, shown, split_facts, whole
+from evfr.annotations._parse import (
+    FRAMES_MOST,
+    category_of,
+    check_rows_most,
+    named_categories,
+    number,
+    shown,
+    split_facts,
+    whole,
+)
 from evfr.annotations._paths import safe_name
 from evfr.errors import AnnotationError
 
@@ -150,11 +159,12 @@ class _Regions:
             value = _value(region, where)
             stated = value.get("framesCount")
             if count is None and stated:
-                count = whole(stated, where, "framesCount", least=1, most=10**9)
+                count = whole(stated, where, "framesCount", least=1, most=FRAMES_MOST)
             labels = labels_of(region) or companions.get(region.get("id"), [])
             category = self._category(labels, where)
             score = region.get("score")
             for index, box, is_key, facts in _expand(value, where, count):
+                check_rows_most(len(rows), where)
                 x, y, w, h = box
                 x0, y0 = x * size[1] / 100, y * size[0] / 100
                 row = ObjectRow(
@@ -319,7 +329,7 @@ def _expand(value: Mapping[str, Any], where: str, count: int | None) -> Iterator
     """Yield frame index, box in percent, whether a key frame, and our facts, for each frame where a region is seen."""
     keys = []
     for entry in entries(value, "sequence", where):
-        frame = whole(entry.get("frame"), where, "the frame of a key frame", least=1)
+        frame = whole(entry.get("frame"), where, "the frame of a key frame", least=1, most=FRAMES_MOST)
         here = f"{where}, frame {frame}"
         is_enabled = entry.get("enabled", True)
         if not isinstance(is_enabled, bool):

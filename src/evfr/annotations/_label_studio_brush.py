@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from evfr._core.masks import Rle
-from evfr.annotations._parse import shown
+from evfr.annotations._parse import check_pixels, shown
 from evfr.errors import AnnotationError
 
 __all__ = ["decode_brush", "encode_brush"]
@@ -65,6 +65,7 @@ def decode_brush(data: Any, height: int, width: int, where: str) -> Rle:
         place += count
         return int(piece, 2)
 
+    check_pixels(height, width, where)
     total, word = take(32), take(5) + 1
     if total != height * width * 4:
         raise AnnotationError(

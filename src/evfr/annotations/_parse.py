@@ -14,7 +14,11 @@ from evfr.annotations._paths import read_bytes
 from evfr.errors import AnnotationError
 
 __all__ = [
+    "FRAMES_MOST",
+    "PIXELS_MOST",
     "category_of",
+    "check_pixels",
+    "check_rows_most",
     "decode_text",
     "extra_facts",
     "named_categories",
@@ -27,6 +31,11 @@ __all__ = [
     "whole",
 ]
 
+FRAMES_MOST = 5_000_000
+"""More frames than two days of video: a file that claims more is wrong, and would fill the memory."""
+PIXELS_MOST = 1 << 26
+"""Twice an 8K picture: larger ones are not made dense."""
+_ROWS_MOST = 2_000_000
 _WHOLE = re.compile(r"[+-]?[0-9]{1,18}(\.0*)?")
 _LONGEST_NUMBER = 64
 
@@ -129,6 +138,35 @@ def plain(value: float) -> str:
     """Return the shortest text that reads back as the same number, without a point where it is whole."""
     text = repr(float(value))
     return text.removesuffix(".0")
+
+
+def check_pixels(height: int, width: int, where: str) -> None:
+    """Refuse a picture that is too large to be made dense.
+
+    Raises
+    ------
+    AnnotationError
+        If it has more than `PIXELS_MOST` pixels.
+    """
+    if height * width > PIXELS_MOST:
+        raise AnnotationError(
+            f"{where}: {width}x{height} pixels are more than {PIXELS_MOST}; scale the labels down"
+        )
+
+
+def check_rows_most(count: int, where: str) -> None:
+    """Refuse tracks that fill the memory when they are expanded to every frame.
+
+    Raises
+    ------
+    AnnotationError
+        If there are more than two million labels.
+    """
+    if count > _ROWS_MOST:
+        raise AnnotationError(
+            f"{where}: the tracks expand to more than {_ROWS_MOST} labels; check the length of the video, or "
+            "split the file"
+        )
 
 
 def decode_text(data: bytes, path: str | Path) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from evfr.annotations._parse import check_pixels
 from evfr.errors import AnnotationError
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = ["frame_number", "read_png", "write_png"]
 
-_PIXELS_MOST = 1 << 28
 _LAST_NUMBER = re.compile(r"([0-9]+)$")
 
 
@@ -71,17 +71,14 @@ def read_png(data: bytes, where: str, modes: Sequence[str]) -> NDArray[Any]:
     Raises
     ------
     AnnotationError
-        If it is no whole PNG, of another mode, or larger than 2^28 pixels.
+        If it is no whole PNG, of another mode, or larger than 2^26 pixels.
     """
     try:
         with warnings.catch_warnings():
             # Pillow warns of large pictures; here they are refused by their size instead.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(data), formats=["PNG"]) as picture:
-                if picture.width * picture.height > _PIXELS_MOST:
-                    raise AnnotationError(
-                        f"{where}: {picture.width}x{picture.height} pixels are more than {_PIXELS_MOST}"
-                    )
+                check_pixels(picture.height, picture.width, where)
                 if picture.mode not in modes:
                     raise AnnotationError(
                         f"{where}: the PNG has the mode {picture.mode}, these labels need {' or '.join(modes)}"

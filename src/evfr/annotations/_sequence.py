@@ -11,7 +11,7 @@ import numpy as np
 
 from evfr._core.annotations import AnnotatedVideo
 from evfr.annotations._numbering import Numbering
-from evfr.annotations._parse import read_text, shown, whole
+from evfr.annotations._parse import FRAMES_MOST, read_text, shown, whole
 from evfr.errors import AnnotationError
 
 __all__ = ["SequenceInfo", "annotated_video", "sequence_info", "sequence_name"]
@@ -60,7 +60,7 @@ def sequence_info(file: Path) -> SequenceInfo | None:
     if not fields[0]:
         raise AnnotationError(f"{place}: the name of the sequence is empty")
     length, width, height = (
-        whole(value, str(place), key, least=1, most=10**9)
+        whole(value, str(place), key, least=1, most=FRAMES_MOST)
         for value, key in zip(fields[1:], ("seqLength", "imWidth", "imHeight"), strict=True)
     )
     return SequenceInfo(fields[0], length, width, height)
