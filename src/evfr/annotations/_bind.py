@@ -47,7 +47,7 @@ def bind(
     annotations : VideoAnnotations
         The labels.
     table : FrameTable
-        The frames of the video, for example ``evfr.open_video(path).table``.
+        The frames of the video: ``reader.table()`` after a pass over ``evfr.video.open_video(path)``.
     video_id : str, optional
         Which video of the labels; may be left out where there is one.
     by : {"index", "pts", "name"}

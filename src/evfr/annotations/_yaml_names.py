@@ -64,21 +64,32 @@ def yaml_names(text: str, where: str) -> dict[int, str]:
 def _flow(text: str, where: str) -> dict[int, str]:
     """Read ``[a, b]`` or ``{0: a, 1: b}``, which may span lines."""
     close = "]" if text[0] == "[" else "}"
-    token = re.compile(
-        r"\s*((?:'(?:[^']|'')*'|\"(?:[^\"\\]|\\.)*\"|[^,\[\]{}'\"#\n])+)?\s*(?:#[^\n]*)?\s*([,\]}])"
-    )
-    place, items = 1, []
+    items, item, place = [], "", 1
     while True:
-        match = token.match(text, place)
-        if match is None or match[2] not in (",", close):
-            raise _strange(text[place : place + 60], where)
-        if match[1] is not None and match[1].strip():
-            items.append(match[1].strip())
-        elif match[2] == ",":
-            raise _strange(text[place : place + 60], where)
-        place = match.end()
-        if match[2] == close:
-            break
+        char = text[place : place + 1]
+        if char == "" or (char in "[]{}" and char != close):
+            raise _strange(text[place - len(item) :], where)
+        if char in "'\"":
+            end = _end_of_quotes(text, place)
+            if end is None:
+                raise _strange(text[place:], where)
+            item += text[place:end]
+            place = end
+            continue
+        place += 1
+        if char == "#" and text[place - 2].isspace():
+            newline = text.find("\n", place)
+            place = len(text) if newline < 0 else newline
+        elif char in (",", close):
+            if item.strip():
+                items.append(item.strip())
+            elif char == ",":
+                raise _strange(text[place - 1 :], where)
+            item = ""
+            if char == close:
+                break
+        else:
+            item += char
     if text[0] == "[":
         return {number: _unquoted(item, where) for number, item in enumerate(items)}
     names = {}
@@ -91,9 +102,33 @@ def _flow(text: str, where: str) -> dict[int, str]:
 
 
 def _bare(line: str) -> str:
-    """Return a line without comment and spaces around; a ``#`` inside quotes is no comment."""
-    kept = re.match(r"(?:'(?:[^']|'')*'|\"(?:[^\"\\]|\\.)*\"|(?<!\s)#|[^#])*", line)
-    return (kept[0] if kept else "").strip()
+    """Return a line without comment and spaces around; a ``#`` inside quotes or a word is no comment."""
+    place = 0
+    while place < len(line):
+        before = line[:place].rstrip()
+        opens = line[place] in "'\"" and (not before or before[-1] in "[{,:-")
+        if opens and (end := _end_of_quotes(line, place)) is not None:
+            place = end
+            continue
+        if line[place] == "#" and (place == 0 or line[place - 1].isspace()):
+            return before.strip()
+        place += 1
+    return line.strip()
+
+
+def _end_of_quotes(text: str, place: int) -> int | None:
+    """Return the place after the quoted text that begins at ``place``; None where it does not end."""
+    quote, place = text[place], place + 1
+    while place < len(text):
+        if text[place] == "\\" and quote == '"':
+            place += 2
+        elif text[place] != quote:
+            place += 1
+        elif quote == "'" and text[place + 1 : place + 2] == "'":
+            place += 2
+        else:
+            return place + 1
+    return None
 
 
 def _unquoted(text: str, where: str) -> str:
