@@ -155,6 +155,21 @@ def test_objects_whose_labels_overlap_may_overlap():
         assert intersection_area(outer_mask, inner_mask) > 0.9 * inner_mask.area
 
 
+def test_equal_shares_go_to_the_larger_object_whatever_its_id():
+    """Two objects that touch move by half a pixel: where they meet each has one half, and none is background."""
+    masks = np.zeros((3, 2, *SIZE), np.bool_)
+    masks[:, 0, 20:40, 30:50] = True
+    masks[:, 1, 20:40, 50:60] = True
+    frames = np.stack([texture(1, *SIZE)] * 3)
+    for ids in ([1, 2], [2, 1]):
+        interval = interval_of(frames, masks, sides=("left",), ids=ids)
+        carried = flow(interval, steps={"half": constant((0.5, 0))}, step="half")
+        large, small = (carried.masks[1][ids[k] - 1].to_mask() for k in range(2))
+        assert large[30, 50]
+        assert not small[30, 50]
+        assert small[30, 51]
+
+
 def test_boxes_are_carried_beside_masks():
     movers = [Mover((34, 24), (0, 3), (12, 14), 1), Mover((36, 84), (0, -2), (12, 12), 2)]
     frames, masks = draw(movers, 7, SIZE)

@@ -118,7 +118,7 @@ def fuse(
         share = (first / (first + second)).astype(np.float32, copy=False)
     shares: list[NDArray[np.float32] | None] = []
     for k in range(len(sides[0].chain.soft[at])):
-        parts = [None if k in side.silent else side.chain.soft[at][k] for side in sides]
+        parts = [side.chain.soft[at][k] for side in sides]
         own = share
         if len(sides) == 2 and (k in sides[0].silent or k in sides[1].silent):
             own = np.full(window.shape, k in sides[1].silent, np.float32)
