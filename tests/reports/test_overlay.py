@@ -110,6 +110,16 @@ def test_holes_are_outlined_and_not_filled() -> None:
     assert near(picture, track_colour(0))[53:77, 73:97].sum() > 40
 
 
+def test_specks_get_a_thin_line_and_small_objects_a_full_one() -> None:
+    dot = np.zeros((H, W), bool)
+    dot[20, 20] = True
+    alone = drawn({"mask": Rle.from_mask(dot), "source": "carried", "trust": 0.9})
+    assert (alone[15:26, 15:26] != 127).any(axis=2).sum() >= 9
+    dot |= square().to_mask()
+    beside = drawn({"mask": Rle.from_mask(dot), "source": "carried", "trust": 0.9})
+    assert (beside[15:26, 15:26] != 127).any(axis=2).sum() == 1
+
+
 def test_names_stay_inside_and_do_not_cover_each_other() -> None:
     rows = [{"box_xyxy": (0.0, 0.0, 20.0 + number, 12.0), "track_id": number} for number in range(3)]
     picture = drawn(*rows, has_names=True)

@@ -182,9 +182,14 @@ def _outline(
 ) -> None:
     """Draw lines on a dark edge, so that they show on light ground as well as on dark."""
     width = 2 * pen if is_human or is_low else pen
-    for outline in outlines:
+    ink = WARNING if is_low else colour
+    extents = [int(np.ptp(outline, axis=0).max()) for outline in outlines]
+    for outline, extent in zip(outlines, extents, strict=True):
+        if extent < 6 * pen and extent < max(extents):
+            # Around a speck the usual line would be larger than what it is around; a small object keeps it.
+            cv2.polylines(canvas, [outline], True, ink, 1)
+            continue
         pieces = _dashes(outline, 6 * pen + 4) if is_low else [outline]
-        ink = WARNING if is_low else colour
         cv2.polylines(canvas, pieces, not is_low, DARK, width + 2 * pen, cv2.LINE_AA)
         cv2.polylines(canvas, pieces, not is_low, ink, width, cv2.LINE_AA)
 
