@@ -52,10 +52,30 @@ def drawn(seed: int, frames: int = 60, objects: int = 3, slopes=(1.0, 2.0, 0.0, 
 
 
 def test_features_by_hand():
-    found = trust_features(evidence([[6.0, 0.75, math.log(2), 0.5, 9.0], [math.nan] * 5]))
+    found = trust_features(evidence([[6.0, 0.75, -math.log(2), 0.5, 9.0], [math.nan] * 5]))
     area = math.log(2) / (1 + math.log(2))
     np.testing.assert_allclose(found[0, 0], [math.log(2), 0.25, area, 0.5, math.log(10)])
     assert np.isnan(found[1, 0]).all()
+
+
+@pytest.mark.parametrize(
+    ("jumps", "distances", "worst"),
+    [
+        # Two labels: each frame looks towards the nearer one; the middle one, as far from both, to the right.
+        ([None, 0.1, 0.5, 0.2, 0.0, 0.3, None], [0, 1, 2, 3, 2, 1, 0], [None, 0.1, 0.5, 0.3, 0.3, 0.3, None]),
+        # One label, on the left, and one on the right.
+        ([None, 0.1, 0.4, 0.2], [0, 1, 2, 3], [None, 0.1, 0.4, 0.4]),
+        ([0.2, 0.4, 0.1, None], [3, 2, 1, 0], [0.4, 0.4, 0.1, None]),
+        # A cut before position 2: what happened before it does not matter after it.
+        ([None, 0.9, 0.1, 0.0, None], [0, 1, 2, 1, 0], [None, 0.9, 0.1, 0.0, None]),
+        # Lost in the middle.
+        ([None, 0.7, None, None, 0.2, None], [0, 1, None, None, 1, 0], [None, 0.7, None, None, 0.2, None]),
+    ],
+)
+def test_the_worst_jump_on_the_way_counts(jumps, distances, worst):
+    rows = [[math.nan, math.nan, math.nan, *pair] for pair in zip(jumps, distances, strict=True)]
+    found = trust_features(evidence([[math.nan if v is None else v for v in row] for row in rows]))[:, 0, 3]
+    np.testing.assert_array_equal(found, [math.nan if v is None else v for v in worst])
 
 
 @settings(max_examples=40, deadline=None)
