@@ -7,6 +7,7 @@ import pickle
 import numpy as np
 import pytest
 
+from evfr._core.lazy import require
 from evfr.errors import InputError
 from evfr.models import CovosNetwork, OnnxSegmenter, covos_decoder, covos_network, low_level_features
 from evfr.propagation._covos_math import soft_aggregate
@@ -57,7 +58,7 @@ def test_names_shapes_and_count(decoder):
 def test_output_shape_and_sums(decoder, size):
     out = decoder(*inputs(), size)
     assert out.shape == (1, 11, *size)
-    assert torch.allclose(out.sum(dim=1), torch.ones(1, *size), atol=1e-5)
+    assert ((out > 0) & (out < 1)).all()
 
 
 def test_every_weight_gets_a_gradient(decoder):
@@ -92,9 +93,10 @@ def test_parts_against_plain_formulas(decoder):
                 f.relu(y), state[f"block{b}.conv2.weight"], state[f"block{b}.conv2.bias"], padding=1
             )
         x = f.conv2d(x, state["last.weight"], state["last.bias"])
-        x = torch.sigmoid(f.interpolate(x, (24, 28), mode="bilinear", align_corners=False))[0, 1:]
-        wanted = soft_aggregate(x.permute(1, 2, 0).numpy())
-        got = decoder(current, warped, probabilities, corrected, (24, 28))[0].permute(1, 2, 0).numpy()
+        wanted = torch.sigmoid(f.interpolate(x, (24, 28), mode="bilinear", align_corners=False)).numpy()
+        got = decoder(current, warped, probabilities, corrected, (24, 28)).numpy()
+        own = require("evfr.models._covos_modules", extra="train").soft_aggregate(probabilities[:, 1:])
+        assert np.allclose(own[0].numpy(), psi, atol=1e-5)
     assert np.allclose(got, wanted, atol=1e-4)
 
 
@@ -207,7 +209,7 @@ def test_network_on_arrays():
     probabilities[..., 0] = 1
     out = network.decode(features, features, probabilities, probabilities, (30, 41))
     assert out.shape == (30, 41, 11)
-    assert np.allclose(out.sum(axis=2), 1, atol=1e-5)
+    assert ((out >= 0) & (out <= 1)).all()
     assert isinstance(network, CovosNetwork)
 
 

@@ -168,7 +168,7 @@ class CovosNetwork:
         Returns
         -------
         (H, W, 11) float32
-            Sums to 1 over the last axis.
+            0 to 1, before soft aggregation; the first channel and those without an object are to be dropped.
         """
         torch = self._torch
         with torch.inference_mode():

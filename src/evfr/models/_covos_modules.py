@@ -110,7 +110,9 @@ class CovosDecoder(nn.Module):
     def forward(
         self, current: Tensor, warped: Tensor, probabilities: Tensor, corrected: Tensor, size: tuple[int, int]
     ) -> Tensor:
-        """Return (B, 11, H, W) probabilities that sum to 1, the background first.
+        """Return (B, 11, H, W) probabilities in [0, 1] before soft aggregation.
+
+        The first channel and those without an object are to be dropped before psi, as the paper drops its padding.
 
         Parameters
         ----------
@@ -127,8 +129,7 @@ class CovosDecoder(nn.Module):
         stack = torch.cat([soft_aggregate(probabilities[:, 1:]), trusted, current, corrected], dim=1)
         x = self.block3(self.block2(self.block1(self.reduce2(self.reduce1(stack)))))
         logits = functional.interpolate(self.last(x), scale_factor=4, mode="bilinear", align_corners=False)
-        objects = torch.sigmoid(logits[:, 1:, : size[0], : size[1]])
-        return soft_aggregate(objects)
+        return torch.sigmoid(logits[..., : size[0], : size[1]])
 
 
 def form_of(shapes: dict[str, tuple[int, ...]]) -> dict[str, Any]:

@@ -49,7 +49,7 @@ class CovosDecoder(Protocol):
         corrected: NDArray[np.float32],
         size: tuple[int, int],
     ) -> NDArray[np.float32]:
-        """Return (H, W, 11) probabilities from V, V^, P^ and P-."""
+        """Return (H, W, 11) from V, V^, P^ and P-, before soft aggregation; channel k is the k-th object."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)

@@ -243,6 +243,7 @@ def train_covos(
     if batch_size < 1:
         raise ValueError(f"batch_size must be 1 or more, got {batch_size}")
     torch = require("torch", extra="train")
+    soft_aggregate = require("evfr.models._covos_modules", extra="train").soft_aggregate
     device = next(module.parameters()).device
 
     def draw(rng: Generator) -> tuple[Any, ...]:
@@ -265,7 +266,12 @@ def train_covos(
 
     def loss(network: Any, batch: tuple[Any, ...]) -> Any:
         *inputs, target = batch
-        found = network(*inputs, tuple(target.shape[1:]))
-        return torch.nn.functional.nll_loss(torch.log(found.clamp_min(1e-7)), target)
+        found = network(*inputs, tuple(target.shape[1:]))[:, 1:]
+        channels = torch.arange(1, OBJECTS + 1, device=target.device)
+        is_object = (inputs[2][:, 1:].amax(dim=(2, 3)) > 0) | (
+            target[:, None] == channels[:, None, None]
+        ).any(-1).any(-1)
+        aggregated = soft_aggregate(found * is_object[:, :, None, None])
+        return torch.nn.functional.nll_loss(torch.log(aggregated.clamp_min(1e-7)), target)
 
     return train(module, draw, loss, recipe, out=out, stop_after=stop_after, label="training the decoder")
