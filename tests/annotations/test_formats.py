@@ -8,6 +8,7 @@ import os
 import shutil
 import zipfile
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -205,3 +206,21 @@ def test_limits_of_zips(tmp_path, monkeypatch):
     place._members["a.png"].file_size = 9
     with place, pytest.raises(AnnotationError, match=r"member 'a.png' is not as long as stated|is broken"):
         place.read("a.png")
+
+
+def test_the_page_says_what_each_format_keeps():
+    page = (Path(__file__).parents[2] / "docs/how-to/labels.md").read_text()
+    rows = [
+        [cell.strip() for cell in line.split("|")[1:-1]]
+        for line in page.splitlines()
+        if line.startswith("| ")
+    ]
+    head = next(row for row in rows if row[0] == "" and "`evfr`" in row)
+    names = [cell.strip("`") for cell in head[1:]]
+    assert set(names) == set(FORMATS)
+    told = {row[0]: row[1:] for row in rows if row[0] in FACTS}
+    assert list(told) == list(FACTS)
+    for fact, cells in told.items():
+        assert {n for n, cell in zip(names, cells, strict=True) if cell} == {
+            n for n in FORMATS if fact in FORMATS[n].keeps
+        }

@@ -13,8 +13,19 @@ from __future__ import annotations
 
 import inspect
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from evfr._core.annotations import (
+    NO_TRACK,
+    SOURCES,
+    AnnotatedVideo,
+    Category,
+    FrameLabels,
+    ObjectRow,
+    VideoAnnotations,
+    concatenate,
+)
+from evfr._core.masks import Rle
 from evfr.annotations._bdd import looks_like_bdd, read_bdd
 from evfr.annotations._bdd_write import write_bdd
 from evfr.annotations._bind import bind
@@ -33,10 +44,25 @@ from evfr.annotations._yolo import read_yolo, recognises_yolo, write_yolo
 from evfr.annotations._ytvis import read_ytvis, recognises_ytvis, write_ytvis
 from evfr.errors import AnnotationError
 
-if TYPE_CHECKING:
-    from evfr._core.annotations import VideoAnnotations
-
-__all__ = ["FACTS", "FORMATS", "Fact", "Format", "bind", "lost", "read", "write"]
+__all__ = [
+    "FACTS",
+    "FORMATS",
+    "NO_TRACK",
+    "SOURCES",
+    "AnnotatedVideo",
+    "Category",
+    "Fact",
+    "Format",
+    "FrameLabels",
+    "ObjectRow",
+    "Rle",
+    "VideoAnnotations",
+    "bind",
+    "concatenate",
+    "lost",
+    "read",
+    "write",
+]
 
 FORMATS: dict[str, Format] = {
     "evfr": Format(

@@ -47,7 +47,7 @@ def bind(
     annotations : VideoAnnotations
         The labels.
     table : FrameTable
-        The frames of the video: ``reader.table()`` after a pass over ``evfr.video.open_video(path)``.
+        The frames of the video, as ``evfr.video.scan(path)[0]`` gives them.
     video_id : str, optional
         Which video of the labels; may be left out where there is one.
     by : {"index", "pts", "name"}
@@ -105,6 +105,7 @@ def bind(
             f"{where}: the labels were made on a video with the hash {old.content_hash}, this one has {content_hash}; "
             "give the labelled video"
         )
+    x, y = _factors(old, table, scale, where)
     if by == "index":
         index = _by_index(old, table, numbering, where)
     elif by == "pts":
@@ -114,7 +115,6 @@ def bind(
     else:
         raise ValueError(f"by must be 'index', 'pts' or 'name', got {by!r}")
     _check_frames(index, old, table, where)
-    x, y = _factors(old, table, scale, where)
     order = np.argsort(index)
     video = replace(
         old,
