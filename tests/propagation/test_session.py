@@ -239,6 +239,15 @@ def test_growth_is_measured_towards_the_nearest_label() -> None:
     np.testing.assert_allclose(
         carried.evidence.area_jump[:, 0], [np.nan, 0, np.log(2), np.log(4), np.nan], atol=1e-12
     )
+    area |= {14: 1}
+    alone = session(interval(5, {1: block(0, 0)}), session=maker)
+    np.testing.assert_allclose(
+        alone.evidence.area_jump[:, 0], [np.nan, 0, np.log(2), np.log(2), np.log(4)], atol=1e-12
+    )
+    cut = session(interval(5, {1: block(0, 0)}, {1: block(0, 0, 2, 2)}, cuts=(1,)), session=maker)
+    np.testing.assert_allclose(
+        cut.evidence.area_jump[:, 0], [np.nan, np.log(2), np.log(2), np.log(4), np.nan], atol=1e-12
+    )
 
 
 @settings(max_examples=20, deadline=None)
@@ -363,3 +372,19 @@ def test_cutie_that_is_not_installed_is_told() -> None:
     pytest.importorskip("torch")
     with pytest.raises(MissingExtraError, match="Cutie is not installed; follow https://"):
         open_session("cutie")
+
+
+@pytest.mark.parametrize("kind", ["multi_key", "pairwise"])
+def test_stretches_without_a_frame_to_carry_to_ask_nothing(kind: str) -> None:
+    maker, log = fake(kind, lambda *_: soft(block(0, 0), 0.9))
+    one = session(interval(1, {1: block(0, 0)}), session=maker)
+    two = session(interval(2, {1: block(0, 0)}, {1: block(1, 1)}), session=maker)
+    assert set(log) == {"close"}
+    assert [len(one.masks), len(two.masks)] == [1, 2] and one.ends == two.ends == ()
+    assert two.masks[1][0] == Rle.from_mask(block(1, 1))
+
+
+def test_no_object_is_no_work() -> None:
+    maker, log = fake("pairwise", lambda *_: None)
+    carried = session(interval(4, {}, {}), session=maker)
+    assert carried.track_ids.tolist() == [] and set(log) == {"close"}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 
-from evfr._core.masks import Rle, iou
+from evfr._core.masks import Rle
 from evfr.propagation._interval import (
     SIDES,
     Carried,
@@ -18,9 +18,9 @@ from evfr.propagation._interval import (
     Side,
     assemble,
     label_of,
-    label_rows,
 )
 from evfr.propagation._session_cutie import cutie_session
+from evfr.propagation._session_fusion import SoftMask, area_jumps, compete
 from evfr.propagation._session_transformers import transformers_session
 
 if TYPE_CHECKING:
@@ -29,9 +29,6 @@ if TYPE_CHECKING:
     from evfr._core.motion import StepFieldMaker
 
 __all__ = ["PropagationSession", "SessionMaker", "open_session", "session"]
-
-_FLOOR = 1 / 512
-"""Probabilities below are not kept: half a grey level of a picture of the soft mask."""
 
 
 class PropagationSession(Protocol):
@@ -113,15 +110,15 @@ def session(
     maker = open_session(session, device=device) if isinstance(session, str | Path) else session
     tracks = interval.track_ids
     keys = {side: _key_masks(interval, side) for side in SIDES}
-    soft: dict[Side, list[dict[int, _Soft]]] = {side: [{} for _ in range(len(interval))] for side in SIDES}
+    soft: dict[Side, list[dict[int, SoftMask]]] = {side: [{} for _ in range(len(interval))] for side in SIDES}
     failed: list[CarryEnd] = []
     kind = _kind_of(maker)
     for run in _plan(interval, keys, kind):
         _follow(interval, maker, run, soft[run.side], failed)
-    masks, score, agreement = _compete(interval, soft, keys)
+    masks, score, agreement = compete(interval, soft)
     boxes = np.full((len(interval), len(tracks), 4), np.nan)
     carried_as_box = [_is_box(interval, k) for k in range(len(tracks))]
-    area = _areas(interval, masks, keys)
+    area = area_jumps(interval, masks, keys)
     lost = _lost(interval, keys, masks, {(end.track_id, end.side) for end in failed})
     for t, row in enumerate(masks):
         for k, mask in enumerate(row):
@@ -178,31 +175,6 @@ class _Run:
     side: Side
     tracks: tuple[int, ...]
     keys: tuple[Side, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Soft:
-    """The part of a soft mask that is not nothing."""
-
-    top: int
-    left: int
-    values: NDArray[np.float16]
-
-    @classmethod
-    def of(cls, values: NDArray[np.float32]) -> _Soft:
-        rows = np.flatnonzero((values > _FLOOR).any(axis=1))
-        columns = np.flatnonzero((values > _FLOOR).any(axis=0))
-        if not len(rows):
-            return cls(0, 0, np.zeros((0, 0), np.float16))
-        top, left = int(rows[0]), int(columns[0])
-        part = values[top : int(rows[-1]) + 1, left : int(columns[-1]) + 1]
-        return cls(top, left, part.astype(np.float16))
-
-    def dense(self, height: int, width: int) -> NDArray[np.float32]:
-        out = np.zeros((height, width), np.float32)
-        h, w = self.values.shape
-        out[self.top : self.top + h, self.left : self.left + w] = self.values
-        return out
 
 
 def _kind_of(maker: SessionMaker) -> str:
@@ -263,7 +235,7 @@ def _follow(
     interval: Interval,
     maker: SessionMaker,
     run: _Run,
-    soft: list[dict[int, _Soft]],
+    soft: list[dict[int, SoftMask]],
     failed: list[CarryEnd],
 ) -> None:
     """Make one pass; if it fails with several tracks, make it again for each of them alone."""
@@ -282,7 +254,7 @@ def _follow(
 
 
 def _pass(
-    interval: Interval, maker: SessionMaker, run: _Run, soft: list[dict[int, _Soft]]
+    interval: Interval, maker: SessionMaker, run: _Run, soft: list[dict[int, SoftMask]]
 ) -> tuple[int, Exception | None]:
     """Return the position that was worked on last, and what went wrong there."""
     wanted = _wanted(interval, run.side)
@@ -309,7 +281,7 @@ def _pass(
 
 
 def _store(
-    found: Mapping[int, NDArray[np.float32]], interval: Interval, run: _Run, soft: dict[int, _Soft]
+    found: Mapping[int, NDArray[np.float32]], interval: Interval, run: _Run, soft: dict[int, SoftMask]
 ) -> None:
     for track in run.tracks:
         if track not in found:
@@ -321,68 +293,7 @@ def _store(
             )
         if not (values.min() >= 0 and values.max() <= 1):
             raise ValueError(f"the soft mask of track {track} must lie in [0, 1]")
-        soft[track] = _Soft.of(values)
-
-
-def _compete(
-    interval: Interval,
-    soft: Mapping[Side, list[dict[int, _Soft]]],
-    keys: Mapping[Side, Mapping[int, object]],
-) -> tuple[list[list[Rle | None]], NDArray[np.float64], NDArray[np.float64]]:
-    """Fuse both directions by distance, give each pixel to the strongest, and measure."""
-    count, tracks = len(interval), interval.track_ids.tolist()
-    size = interval.height, interval.width
-    masks: list[list[Rle | None]] = [[None] * len(tracks) for _ in range(count)]
-    score = np.full((count, len(tracks)), np.nan)
-    agreement = np.full((count, len(tracks)), np.nan)
-    index = interval.frame_index
-    for t in range(count):
-        found = {}
-        for k, track in enumerate(tracks):
-            given = [side for side in SIDES if track in soft[side][t]]
-            parts = {side: soft[side][t][track].dense(*size) for side in given}
-            if len(parts) == 2:
-                share = float(index[t] - index[0]) / float(index[-1] - index[0])
-                found[k] = (1 - share) * parts["left"] + share * parts["right"]
-                hard = [Rle.from_mask(parts[side] > 0.5) for side in SIDES]
-                agreement[t, k] = iou(hard[0], hard[1])
-            elif parts:
-                found[k] = parts[given[0]]
-        if not found:
-            continue
-        # The smaller one is in front where two are equally sure, so that the numbers of tracks decide nothing.
-        rows = sorted(found, key=lambda k: float(found[k].sum(dtype=np.float64)))
-        stack = np.stack([found[k] for k in rows])
-        background = np.prod(1 - stack, axis=0)
-        winner = np.argmax(np.concatenate([background[None], stack]), axis=0)
-        for place, k in enumerate(rows):
-            inside = winner == place + 1
-            if inside.any():
-                masks[t][k] = Rle.from_mask(inside)
-                score[t, k] = float(np.clip(stack[place][inside].mean(), 0, 1))
-    return masks, score, agreement
-
-
-def _areas(
-    interval: Interval,
-    masks: Sequence[Sequence[Rle | None]],
-    keys: Mapping[Side, Mapping[int, NDArray[np.bool_]]],
-) -> NDArray[np.float64]:
-    """Return |log| of the ratio of each mask's area to that of the neighbour towards the nearest label."""
-    count, tracks = len(interval), interval.track_ids.tolist()
-    area = np.array([[0 if mask is None else mask.area for mask in row] for row in masks], np.float64)
-    for side, at in (("left", 0), ("right", count - 1)):
-        if interval.labels(side) is not None:  # type: ignore[arg-type]
-            area[at] = [keys[side][track].sum() if track in keys[side] else 0 for track in tracks]  # type: ignore[index]
-    out = np.full((count, len(tracks)), np.nan)
-    rows = {side: label_rows(interval, side) for side in SIDES}
-    for t in range(1, count - 1) if count > 2 else range(count):
-        for k in range(len(tracks)):
-            from_left = rows["left"][k] >= 0 and (rows["right"][k] < 0 or 2 * t <= count - 1)
-            other = t - 1 if from_left else t + 1
-            if 0 <= other < count and area[t, k] > 0 and area[other, k] > 0:
-                out[t, k] = abs(float(np.log(area[t, k] / area[other, k])))
-    return out
+        soft[track] = SoftMask.of(values)
 
 
 def _lost(
