@@ -6,7 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from evfr.verbs._carry_frames import Joined, Pictures, Stretch, plan_stretches, stretch_pictures
+from evfr.verbs._carry_frames import (
+    Joined,
+    Pictures,
+    Stretch,
+    load_pictures,
+    plan_stretches,
+    stretch_pictures,
+)
+from evfr.verbs._carry_long import Piece, carry_long, is_long
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,6 +24,8 @@ if TYPE_CHECKING:
     from evfr._core.store import Store, StoreKey
     from evfr.propagation import Carried, HeldOut, Interval, Propagator
     from evfr.verbs._measure import Measured
+
+    Ends = tuple[FrameLabels | None, FrameLabels | None]
 
 __all__ = ["CarriedVideo", "CarryJob", "carry_video", "held_out_frames"]
 
@@ -132,13 +142,15 @@ def carry_video(job: CarryJob) -> CarriedVideo:
     stretches = plan_stretches(labeled, len(table))
     tests = held_out_frames(labeled, job.held_out)
     parts: list[Carried | None] = [
-        _read(job, _key(job, stretch, None), _read_carried) for stretch in stretches
+        _read(job, _key(job, stretch, _ends(job, stretch), None), _read_carried) for stretch in stretches
     ]
     held: dict[int, HeldOut | None] = {}
     joints = {stretch.last: number for number, stretch in enumerate(stretches) if stretch.has_right}
+    # What lies between two labelled frames is carried at once to hold out the one between them; not if it is too long.
+    tests = [frame for frame in tests if not is_long(_across(stretches, joints[frame]))]
     for frame in tests:
-        held[frame] = _read(job, _key(job, _across(stretches, joints[frame]), frame), _read_held)
-    wanted = [part is None for part in parts]
+        held[frame] = _read(job, _held_key(job, _across(stretches, joints[frame]), frame), _read_held)
+    wanted = [part is None and not is_long(stretch) for part, stretch in zip(parts, stretches, strict=True)]
     for frame, rows in held.items():
         if rows is None:
             wanted[joints[frame]] = wanted[joints[frame] + 1] = True
@@ -151,9 +163,13 @@ def carry_video(job: CarryJob) -> CarriedVideo:
             job.measured.source.path, stretches, table, damaged=job.damaged, wanted=wanted
         ):
             stretch = stretches[number]
-            if pictures is not None and parts[number] is None:
-                carried = _carry(job, stretch, pictures, pictures.is_usable)
-                _write_carried(job, _key(job, stretch, None), carried)
+            if is_long(stretch) and parts[number] is None:
+                parts[number] = _carry_pieces(job, stretch)
+            elif pictures is not None and parts[number] is None:
+                carried = _propagate(
+                    job, _interval(job, stretch, _ends(job, stretch), pictures, pictures.is_usable)
+                )
+                _write_carried(job, _key(job, stretch, _ends(job, stretch), None), carried)
                 parts[number] = carried
             if pictures is not None and before is not None and held.get(stretch.first, 0) is None:
                 held[stretch.first] = _hold_out(
@@ -179,27 +195,14 @@ def _across(stretches: Sequence[Stretch], number: int) -> Stretch:
     return Stretch(left.first, right.last, left.has_left, right.has_right)
 
 
-def interval_of(
-    job: CarryJob, stretch: Stretch, pictures: Sequence[Any], is_usable: NDArray[np.bool_]
+def _interval(
+    job: CarryJob,
+    stretch: Stretch,
+    ends: Ends,
+    pictures: Pictures | Joined,
+    is_usable: NDArray[np.bool_],
 ) -> Interval:
-    """Return the stretch as propagators take it.
-
-    Parameters
-    ----------
-    job : CarryJob
-        Labels and cuts.
-    stretch : Stretch
-        Which frames.
-    pictures : sequence of (H, W, 3) uint8
-        Their pictures.
-    is_usable : (T,) bool
-        Where the picture is the frame's own.
-
-    Returns
-    -------
-    Interval
-        With the labels of its labelled ends.
-    """
+    """Return a stretch as propagators take it."""
     import numpy as np
 
     from evfr.propagation import Interval
@@ -208,10 +211,17 @@ def interval_of(
     return Interval(
         pictures,
         np.arange(stretch.first, stretch.last + 1, dtype=np.int64),
-        _labels(job, stretch.first) if stretch.has_left else None,
-        _labels(job, stretch.last) if stretch.has_right else None,
+        *ends,
         tuple(int(cut) for cut in inside),
         is_usable,
+    )
+
+
+def _ends(job: CarryJob, stretch: Stretch) -> Ends:
+    """Return the labels of people at both ends."""
+    return (
+        _labels(job, stretch.first) if stretch.has_left else None,
+        _labels(job, stretch.last) if stretch.has_right else None,
     )
 
 
@@ -219,14 +229,36 @@ def _labels(job: CarryJob, frame: int) -> FrameLabels:
     return job.labels.labels_at(job.labels.videos[0].video_id, frame)
 
 
-def _carry(job: CarryJob, stretch: Stretch, pictures: Sequence[Any], is_usable: NDArray[np.bool_]) -> Carried:
+def _carry_pieces(job: CarryJob, stretch: Stretch) -> Carried:
+    """Carry through a long stretch piece by piece; each finished piece is kept."""
+    from evfr._core.progress import current_progress
+
+    table = job.measured.table
+    assert table is not None
+
+    def carry(piece: Piece) -> Carried:
+        part = Stretch(piece.first, piece.last, piece.side == "left", piece.side == "right")
+        ends: Ends = (piece.labels, None) if piece.side == "left" else (None, piece.labels)
+        key = _key(job, part, ends, None)
+        carried: Carried | None = _read(job, key, _read_carried)
+        if carried is None:
+            path = job.measured.source.path
+            pictures = load_pictures(path, piece.first, piece.last, table, damaged=job.damaged)
+            carried = _propagate(job, _interval(job, part, ends, pictures, pictures.is_usable))
+            _write_carried(job, key, carried)
+        current_progress().advance(0, f"{job.measured.source.video_id} (frame {piece.last})")
+        return carried
+
+    return carry_long(stretch, *_ends(job, stretch), carry)
+
+
+def _propagate(job: CarryJob, interval: Interval) -> Carried:
     """Carry through one stretch; a propagator that fails leaves the labels of the ends, and says so."""
     import cv2
 
     from evfr.errors import EvfrError
-    from evfr.propagation import CarryEnd, assemble, label_rows
+    from evfr.propagation import SIDES, CarryEnd, assemble, label_rows
 
-    interval = interval_of(job, stretch, pictures, is_usable)
     if not len(interval.track_ids):
         return assemble(interval)  # both ends say that nothing is there
     try:
@@ -236,7 +268,7 @@ def _carry(job: CarryJob, stretch: Stretch, pictures: Sequence[Any], is_usable: 
     except (cv2.error, RuntimeError, ArithmeticError, IndexError) as error:
         text = " ".join(str(error).split())[:200] or type(error).__name__
         ends = []
-        for side in ("left", "right"):
+        for side in SIDES:
             positions, _ = interval.reach(side)
             if len(positions) < 2:
                 continue
@@ -254,9 +286,9 @@ def _hold_out(job: CarryJob, across: Stretch, frame: int, left: Pictures, right:
     from evfr.propagation import held_out
 
     usable = np.concatenate([left.is_usable, right.is_usable[1:]])
-    carried = _carry(job, across, Joined(left, right), usable)
+    carried = _propagate(job, _interval(job, across, _ends(job, across), Joined(left, right), usable))
     rows = held_out(carried, frame - across.first, _labels(job, frame))
-    if (key := _key(job, across, frame)) is not None:
+    if (key := _held_key(job, across, frame)) is not None:
         _write_held(job.store, key, rows)
     return rows
 
@@ -264,7 +296,16 @@ def _hold_out(job: CarryJob, across: Stretch, frame: int, left: Pictures, right:
 # -- the store -----------------------------------------------------------------------------------------------------
 
 
-def _key(job: CarryJob, stretch: Stretch, held: int | None) -> StoreKey | None:
+def _held_key(job: CarryJob, across: Stretch, frame: int) -> StoreKey | None:
+    return _key(job, across, _ends(job, across), frame)
+
+
+def _key(
+    job: CarryJob,
+    stretch: Stretch,
+    ends: Ends,
+    held: int | None,
+) -> StoreKey | None:
     from evfr.verbs._carry_store import SCHEMA, STAGE, labels_digest
 
     if job.parameters is None:
@@ -281,8 +322,8 @@ def _key(job: CarryJob, stretch: Stretch, held: int | None) -> StoreKey | None:
             "first": stretch.first,
             "last": stretch.last,
             "cuts": cuts.tolist(),
-            "left": labels_digest(_labels(job, stretch.first) if stretch.has_left else None),
-            "right": labels_digest(_labels(job, stretch.last) if stretch.has_right else None),
+            "left": labels_digest(ends[0]),
+            "right": labels_digest(ends[1]),
             "held": None if held is None else [held, labels_digest(_labels(job, held))],
         },
     )

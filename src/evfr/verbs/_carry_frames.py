@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from evfr._core.types import FrameTable
     from evfr.verbs._measure import Damaged
 
-__all__ = ["Joined", "Pictures", "Stretch", "plan_stretches", "stretch_pictures"]
+__all__ = ["Joined", "Pictures", "Stretch", "load_pictures", "plan_stretches", "stretch_pictures"]
 
 MEMORY_BYTES = 1 << 30
 
@@ -249,3 +249,45 @@ def stretch_pictures(
                     has[index - stretch.first] = True
                 if is_end:
                     shared = (index, picture.copy(), bool(usable[index]))
+
+
+def load_pictures(
+    path: str | Path, first: int, last: int, table: FrameTable, *, damaged: Damaged
+) -> Pictures:
+    """Return the pictures of one range of frames, read where they lie.
+
+    Parameters
+    ----------
+    path : path
+        The video.
+    first, last : int
+        Frame indices, both included.
+    table : FrameTable
+        Its frames, from an earlier pass.
+    damaged : str
+        As in `evfr.select`.
+
+    Returns
+    -------
+    Pictures
+        As `stretch_pictures` hands them out.
+
+    Raises
+    ------
+    ExtractionError, VideoError
+        If the video cannot be read, or is not the one that was measured.
+    """
+    import numpy as np
+
+    from evfr.video import extract_frames
+
+    pictures = Pictures(last - first + 1, table.height, table.width)
+    has = np.zeros(len(pictures), np.bool_)
+    usable = table.is_decoded if damaged == "keep" else table.is_selectable
+    wanted = first + np.flatnonzero(usable[first : last + 1])
+    for frame in extract_frames(path, wanted.tolist(), table, damaged=damaged):
+        if frame.image.shape[:2] == (table.height, table.width):
+            pictures.put(frame.frame_index - first, frame.image, is_usable=True)
+            has[frame.frame_index - first] = True
+    pictures.finish(has)
+    return pictures
