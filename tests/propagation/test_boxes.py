@@ -152,8 +152,20 @@ def test_absent_at_the_other_label():
     path = curve(6)
     path[-1] = np.nan
     carried = carry_boxes(interval({1: path, 2: curve(6)}))
-    assert carried.is_present[:, 0].tolist() == [True] * 5 + [False]
+    assert carried.is_present[:, 0].tolist() == [True] * 3 + [False] * 3
+    assert [
+        (end.track_id, end.frame_index, end.side, end.reason) for end in carried.ends if end.track_id == 1
+    ] == [(1, 3, "left", "lost")]
     assert carried.is_present[:, 1].all()
+    # Behind a cut the other end says nothing of this shot.
+    cut = carry_boxes(interval({1: path, 2: curve(6)}, cuts=(5,)))
+    assert cut.is_present[:, 0].tolist() == [True] * 5 + [False]
+
+
+def test_lost_before_half_way_stays_lost_there():
+    path = np.array([[300.0, 10, 340, 50]] * 6 + [[np.nan] * 4])
+    carried = carry_boxes(interval({1: path, 2: curve(7)}))
+    assert [(end.track_id, end.frame_index, end.reason) for end in carried.ends] == [(1, 1, "lost")]
 
 
 def test_where_the_flow_finds_nothing_the_straight_line_remains_and_the_end_says_so():

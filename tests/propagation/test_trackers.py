@@ -182,6 +182,15 @@ def test_odd_boxes_give_a_result_and_break_nothing(name, box):
         assert carried.boxes_xyxy[1, 0, 0] < -10
 
 
+def test_who_is_missing_at_the_other_end_leaves_half_way():
+    paths = {1: np.array([[np.nan] * 4] + [[20.0, 20, 60, 60]] * 4), 2: np.array([[90.0, 20, 130, 60]] * 5)}
+    carried = tracker(interval(paths, frames=[texture(3, HEIGHT, WIDTH)] * 5), tracker="kcf")
+    assert carried.is_present[:, 0].tolist() == [False] * 2 + [True] * 3
+    assert [(end.track_id, end.frame_index, end.side, end.reason) for end in carried.ends] == [
+        (1, 1, "right", "lost")
+    ]
+
+
 def test_a_cut_and_a_missing_label():
     paths = {1: straight(6), 2: np.array([[100.0, 20, 124, 44]] * 5 + [[np.nan] * 4])}
     carried = tracker(interval(paths, cuts=(4,)), tracker="kcf")

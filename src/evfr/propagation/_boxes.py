@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from evfr.propagation._boxes_evidence import area_jumps, is_left_nearer, label_boxes, paired_iou, residuals
-from evfr.propagation._boxes_flow import BoxChain, follow
+from evfr.propagation._boxes_evidence import area_jumps, paired_iou, residuals
+from evfr.propagation._boxes_flow import BoxChain, follow, shortened
+from evfr.propagation._boxes_labels import departures, is_left_nearer, is_whole, label_boxes
 from evfr.propagation._boxes_pictures import GreyPictures
 from evfr.propagation._interval import SIDES, Carried, CarryEnd, Interval, Side, assemble
 
@@ -42,7 +43,8 @@ def carry_boxes(interval: Interval, *, steps: Mapping[str, StepFieldMaker] | Non
     Step. A grid of 12 x 12 points in the box is tracked to the next frame by pyramidal Lucas-Kanade at a size where
     the longer side is 64 pixels or less; RANSAC (1.5 pixels there) finds the similarity that most points agree on.
     Centres move and sizes scale; rotation is left out. A box is lost where fewer than 8 points lie in the picture, are
-    found, or agree, or where it would halve or double in one step. Under 8 pixels only the shift is used.
+    found, or agree, where fewer than a sixth of those in the picture agree (chance reaches a seventh), or where it
+    would halve or double in one step. Under 8 pixels only the shift is used.
 
     Between two labels L and R at frames 0 and T of an uninterrupted stretch, with a = t / T by frame index and boxes
     as centre and logarithm of size: the box F from the left misses R by F_T - R, which is spread linearly,
@@ -50,7 +52,9 @@ def carry_boxes(interval: Interval, *, steps: Mapping[str, StepFieldMaker] | Non
     IoU(F_T, R) and IoU(B_0, L), 0 for a side that was lost: box_t = g flow_t + (1 - g) ((1 - a) L + a R), corner by
     corner. An object that both frames label is there in between: that it left and came back is not found here.
 
-    With one label, or a cut or a damaged frame in between, boxes are carried from each side as far as they get.
+    With one label, or a cut or a damaged frame in between, boxes are carried from each side as far as they get. Where
+    the other end is labelled too but does not name the track, it has left somewhere on the way: it ends as ``"lost"``
+    where that end becomes the nearer one.
 
     References
     ----------
@@ -65,11 +69,11 @@ def carry_boxes(interval: Interval, *, steps: Mapping[str, StepFieldMaker] | Non
     score, agreement, shape_jump = (np.full(boxes.shape[:2], np.nan) for _ in range(3))
     share = _share(interval)
     nearer = is_left_nearer(interval)
-    is_whole = all(len(interval.reach(side)[0]) == count for side in SIDES)
+    has_both = is_whole(interval)
     ends = []
     for k in range(len(tracks)):
         found = {side: chains[side][k] for side in SIDES if k in chains[side]}
-        if is_whole and len(found) == 2:
+        if has_both and len(found) == 2:
             left, right = found["left"], found["right"]
             boxes[:, k] = _between(labels["left"][k], labels["right"][k], left, right, share)
             agreement[:, k] = paired_iou(left.boxes, right.boxes)
@@ -79,7 +83,7 @@ def carry_boxes(interval: Interval, *, steps: Mapping[str, StepFieldMaker] | Non
                 reached = ~np.isnan(chain.boxes[:, 0])
                 boxes[reached, k], score[reached, k] = chain.boxes[reached], chain.support[reached]
         for side, chain in found.items():
-            is_nearest = len(found) == 1 or not is_whole or (nearer if side == "left" else ~nearer)
+            is_nearest = len(found) == 1 or not has_both or (nearer if side == "left" else ~nearer)
             jumps = _shape_jumps(boxes[:, k], chain.boxes, 1 if side == "left" else -1)
             shape_jump[:, k] = np.where(is_nearest & ~np.isnan(jumps), jumps, shape_jump[:, k])
             if chain.stop is not None:
@@ -106,7 +110,10 @@ def _from_side(interval: Interval, pictures: GreyPictures, side: Side) -> dict[i
     labels = label_boxes(interval, side)
     rows = np.flatnonzero(~np.isnan(labels).any(axis=1)).tolist() if positions else []
     chains = follow(pictures, positions, [labels[k] for k in rows], len(interval)) if rows else []
-    return dict(zip(rows, chains, strict=True))
+    leaves = departures(interval)
+    return {
+        k: shortened(chain, positions, leaves.get((k, side))) for k, chain in zip(rows, chains, strict=True)
+    }
 
 
 def _between(

@@ -6,33 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from evfr.propagation._boxes_labels import is_left_nearer, label_boxes
 from evfr.propagation._boxes_pictures import GreyPictures, box_content
-from evfr.propagation._interval import SIDES, Interval, Side, label_of
+from evfr.propagation._interval import SIDES, Interval, Side
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["area_jumps", "is_left_nearer", "label_boxes", "paired_iou", "residuals"]
-
-
-def label_boxes(interval: Interval, side: Side) -> NDArray[np.float64]:
-    """Return the boxes that one end gives to each track.
-
-    Parameters
-    ----------
-    interval : Interval
-        The interval.
-    side : {"left", "right"}
-        Which end.
-
-    Returns
-    -------
-    (K, 4) float64
-        Tight boxes of masks where a label has no box; NaN where the end does not label the track, or the mask is empty.
-    """
-    absent = (None, np.full(4, np.nan))
-    rows = [(label_of(interval, side, k) or absent)[1] for k in range(len(interval.track_ids))]
-    return np.array(rows, np.float64).reshape(-1, 4)
+__all__ = ["area_jumps", "paired_iou", "residuals"]
 
 
 def paired_iou(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -53,24 +34,6 @@ def paired_iou(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.flo
     either = np.prod(a[..., 2:] - a[..., :2], axis=-1) + np.prod(b[..., 2:] - b[..., :2], axis=-1) - shared
     out: NDArray[np.float64] = np.divide(shared, either, out=np.zeros_like(either), where=either != 0.0)
     return out
-
-
-def is_left_nearer(interval: Interval) -> NDArray[np.bool_]:
-    """Return for each frame whether the first frame is nearer than the last one, or as near.
-
-    Parameters
-    ----------
-    interval : Interval
-        The interval.
-
-    Returns
-    -------
-    (T,) bool
-        By frame index.
-    """
-    index = interval.frame_index
-    nearer: NDArray[np.bool_] = index - index[0] <= index[-1] - index
-    return nearer
 
 
 def area_jumps(interval: Interval, boxes: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["BoxChain", "follow"]
+__all__ = ["BoxChain", "follow", "shortened"]
 
 GRID = 12
 PLACES = np.stack(np.meshgrid(*[(np.arange(GRID) + 0.5) / GRID] * 2), axis=-1).reshape(-1, 2)
@@ -28,6 +28,8 @@ LEVELS = 3
 STOP = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 10, 0.03)
 INLIER_PIXELS = 1.5
 LEAST_POINTS = 8
+# Between unrelated textures up to a seventh agrees by chance.
+LEAST_SHARE = 1 / 6
 SCALES = (0.5, 2.0)
 LEAST_SPREAD = 8.0
 
@@ -52,6 +54,31 @@ class BoxChain:
     support: NDArray[np.float64]
     stop: int | None = None
     reason: str = ""
+
+
+def shortened(chain: BoxChain, positions: range, stop: int | None) -> BoxChain:
+    """Let a box be lost at a position, unless it was lost before.
+
+    Parameters
+    ----------
+    chain : BoxChain
+        The box.
+    positions : range
+        The way it took.
+    stop : int or None
+        First position without the box; None leaves the chain as it is.
+
+    Returns
+    -------
+    BoxChain
+        With reason ``"lost"``.
+    """
+    if stop is None or (chain.stop is not None and positions.index(chain.stop) <= positions.index(stop)):
+        return chain
+    boxes, support = chain.boxes.copy(), chain.support.copy()
+    beyond = list(positions[positions.index(stop) :])
+    boxes[beyond], support[beyond] = np.nan, np.nan
+    return BoxChain(boxes, support, stop, "lost")
 
 
 def follow(
@@ -147,7 +174,7 @@ def _step(
         confidence=0.99,
         refineIters=10,
     )
-    if matrix is None or agreed.sum() < LEAST_POINTS:
+    if matrix is None or agreed.sum() < max(LEAST_POINTS, LEAST_SHARE * len(places)):
         return None
     growth = float(np.hypot(matrix[0, 0], matrix[1, 0]))
     # The points of a box of a few pixels lie too close together to tell its scale.

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from evfr.propagation._boxes_evidence import area_jumps, label_boxes, residuals
+from evfr.propagation._boxes_evidence import area_jumps, residuals
+from evfr.propagation._boxes_labels import departures, is_whole, label_boxes
 from evfr.propagation._boxes_pictures import GreyPictures
 from evfr.propagation._interval import SIDES, Carried, CarryEnd, Interval, assemble
 
@@ -43,21 +44,19 @@ def linear(interval: Interval, *, steps: Mapping[str, StepFieldMaker] | None = N
     count, tracks, index = len(interval), interval.track_ids, interval.frame_index
     labels = {side: label_boxes(interval, side) for side in SIDES}
     boxes = np.full((count, len(tracks), 4), np.nan)
-    is_whole = all(len(interval.reach(side)[0]) == count for side in SIDES)
+    has_both, leaves = is_whole(interval), departures(interval)
     share = ((index - index[0]) / max(int(index[-1] - index[0]), 1))[:, None]
     ends = []
     for k, track in enumerate(tracks.tolist()):
         left, right = labels["left"][k], labels["right"][k]
-        if is_whole and not np.isnan([left, right]).any():
+        if has_both and not np.isnan([left, right]).any():
             boxes[:, k] = (1.0 - share) * left + share * right
             continue
-        for side, other in (SIDES, SIDES[::-1]):
+        for side in SIDES:
             if np.isnan(labels[side][k]).any():
                 continue
-            has_left = interval.labels(other) is not None and bool(np.isnan(labels[other][k]).any())
             for t in interval.reach(side)[0]:
-                way = share[t, 0] if side == "left" else 1.0 - share[t, 0]
-                if has_left and way > 0.5:
+                if leaves.get((k, side)) == t:
                     ends.append(CarryEnd(track, int(index[t]), side, "lost"))
                     break
                 boxes[t, k] = labels[side][k]

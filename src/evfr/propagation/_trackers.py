@@ -12,8 +12,9 @@ import numpy as np
 
 from evfr._core.masks import Rle
 from evfr.errors import MissingExtraError
-from evfr.propagation._boxes_evidence import area_jumps, is_left_nearer, label_boxes, paired_iou, residuals
-from evfr.propagation._boxes_flow import BoxChain
+from evfr.propagation._boxes_evidence import area_jumps, paired_iou, residuals
+from evfr.propagation._boxes_flow import BoxChain, shortened
+from evfr.propagation._boxes_labels import departures, is_left_nearer, label_boxes
 from evfr.propagation._boxes_masks import box_mask, grabcut_mask
 from evfr.propagation._boxes_pictures import GreyPictures, box_content
 from evfr.propagation._interval import SIDES, Carried, CarryEnd, Interval, assemble
@@ -59,7 +60,8 @@ def tracker(
     -------
     Carried
         ``score`` is the correlation with the label, negative values as 0. An object that is lost from both sides is
-        absent in between. Boxes are those of the tracker, also where masks are made from them.
+        absent in between; one that the other labelled end does not name is lost where that end becomes the nearer
+        one. Boxes are those of the tracker, also where masks are made from them.
 
     Raises
     ------
@@ -94,13 +96,14 @@ def tracker(
     pictures = GreyPictures(interval.frames)
     boxes = np.full((2, count, len(tracks), 4), np.nan)
     score = np.full((2, count, len(tracks)), np.nan)
-    ends = []
+    ends, leaves = [], departures(interval)
     for number, side in enumerate(SIDES):
         labels = label_boxes(interval, side)
         positions, _ = interval.reach(side)
         rows = np.flatnonzero(~np.isnan(labels).any(axis=1)).tolist() if positions else []
         chains = _track(interval, pictures, positions, [labels[k] for k in rows], tracker, min_similarity)
-        for k, chain in zip(rows, chains, strict=True):
+        for k, tracked in zip(rows, chains, strict=True):
+            chain = shortened(tracked, positions, leaves.get((k, side)))
             boxes[number, :, k], score[number, :, k] = chain.boxes, chain.support
             if chain.stop is not None:
                 ends.append(CarryEnd(int(tracks[k]), int(index[chain.stop]), side, chain.reason))
