@@ -19,8 +19,7 @@ import numpy as np
 
 import _measure
 from _coding import DAVIS, X264_DEFAULT, davis, davis_masks, encode
-from evfr._core.warp import warp_two_sided
-from evfr.video import block_fields, motion_vectors
+from evfr.video import block_fields, motion_vectors, warp_two_sided
 
 COUNT = 24
 OBJECTS = 4

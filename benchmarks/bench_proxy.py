@@ -19,8 +19,7 @@ import numpy as np
 
 import _measure
 from _coding import DAVIS, davis, stretch
-from evfr._core.warp import compensated_residual
-from evfr.video import proxy_clip, proxy_step_fields
+from evfr.video import compensated_residual, proxy_clip, proxy_step_fields
 from evfr.video._luma import grey_of_rgb
 
 COUNT = 16

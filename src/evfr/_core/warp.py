@@ -68,13 +68,14 @@ def warp_two_sided(
 
     Parameters
     ----------
-    reference0, reference1 : (C, h, w) bool, uint8 or float32, finite
-        Stacks of the two references, of one shape and dtype. Which list is which does not matter; a list is not a
-        direction in time.
-    flow0, flow1 : (ceil(h / cell), ceil(w / cell), 2) float
+    reference0 : (C, h, w) bool, uint8 or float32, finite
+        Stack of one reference. Which list is which does not matter; a list is not a direction in time.
+    flow0 : (ceil(h / cell), ceil(w / cell), 2) float
         (dx, dy) in pixels of the stack, finite.
-    has0, has1 : (ceil(h / cell), ceil(w / cell)) bool or None
+    has0 : (ceil(h / cell), ceil(w / cell)) bool or None
         Whether the cell has a vector in that list; None is everywhere.
+    reference1, flow1, has1 : as reference0, flow0, has0
+        The other list, of the same shapes and dtype.
     cell : int
         Width of the field's square cells in pixels of the stack.
 
@@ -114,14 +115,16 @@ def warp_two_sided_weighted(
 
     Parameters
     ----------
-    reference0, reference1 : (C, h, w) bool, uint8 or float32, finite
-        Stacks of the two references, of one shape and dtype.
-    flow0, flow1, has0, has1, cell : as in `warp_two_sided`
-        See there.
-    residual0, residual1 : (h, w) float
-        Compensated residual of each reference in grey levels, 0 or more, as `compensated_residual` gives it.
+    reference0, flow0, has0 : as in `warp_two_sided`
+        One list: stack, flow and where it has a vector.
+    residual0 : (h, w) float
+        Compensated residual of that reference in grey levels, 0 or more, as `compensated_residual` gives it.
+    reference1, flow1, has1, residual1 : as reference0, flow0, has0, residual0
+        The other list.
     sigma : float
         Grey levels by which a weight falls by e, above 0.
+    cell : int
+        Width of the field's square cells in pixels of the stack.
 
     Returns
     -------

@@ -11,6 +11,7 @@ bytes on every path. Damage is never hidden: frames it may have reached are susp
 their place, and every problem has a stable code (`evfr.errors.ProblemCode`).
 """
 
+from evfr._core.warp import compensated_residual, warp_nearest, warp_two_sided, warp_two_sided_weighted
 from evfr.video._block_field import BlockFields, block_fields
 from evfr.video._candidates import BlockReferences, candidate_references
 from evfr.video._container import printable
@@ -49,6 +50,7 @@ __all__ = [
     "VideoSource",
     "block_fields",
     "candidate_references",
+    "compensated_residual",
     "content_hash",
     "draw_clip",
     "extract_frames",
@@ -72,5 +74,8 @@ __all__ = [
     "scan",
     "shown_input",
     "source_path",
+    "warp_nearest",
+    "warp_two_sided",
+    "warp_two_sided_weighted",
     "write_frame",
 ]
