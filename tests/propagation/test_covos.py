@@ -373,9 +373,11 @@ def test_labels_come_back_and_between_them_the_square_is_exact():
 
 def test_coded_may_be_made_from_the_frames():
     seen = []
-    carried = covos(interval(right=False), coded=lambda frames: seen.append(len(frames)) or CODED)
+    carried = covos(
+        interval(right=False), coded=lambda frames: seen.append(len(frames)) or CODED, correction="none"
+    )
     assert seen == [5]
-    assert np.array_equal(carried.masks[4][0].to_mask(), MASKS[4])
+    assert not (MASKS[4] & ~carried.masks[4][0].to_mask()).any()
 
 
 def test_a_base_segments_what_is_not_labelled():

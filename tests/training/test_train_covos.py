@@ -85,9 +85,9 @@ def test_a_short_run_beats_the_untrained_decoder_on_another_clip(features, sampl
     decoder = covos_decoder(seed=0)
     held_out = drawn(7)
     before = mean_iou(held_out, CovosNetwork(features, covos_decoder(seed=0)))
-    done = train_covos(decoder, samples, Recipe(iterations=30, learning_rate=1e-3), batch_size=4)
+    done = train_covos(decoder, samples, Recipe(iterations=50, learning_rate=5e-4), batch_size=4)
     assert done.loss[-5:].mean() < 0.7 * done.loss[:5].mean()
-    assert mean_iou(held_out, CovosNetwork(features, decoder)) > max(before, 0.5)
+    assert mean_iou(held_out, CovosNetwork(features, decoder)) > before + 0.4
 
 
 def test_resume_gives_the_same_weights(samples, tmp_path):
@@ -137,5 +137,5 @@ def test_a_run_on_real_clips_beats_the_untrained_decoder(data_dir, features):
     stored = covos_samples(clips, network, rng=np.random.default_rng(0), crops_per_frame=2, crop=16)
     decoder, held_out = covos_decoder(seed=0), clip("scooter-black", 9)
     before = mean_iou(held_out, network)
-    train_covos(decoder, stored, Recipe(iterations=60, learning_rate=1e-3, warmup=5), batch_size=4)
+    train_covos(decoder, stored, Recipe(iterations=80, learning_rate=5e-4, warmup=5), batch_size=4)
     assert mean_iou(held_out, CovosNetwork(features, decoder)) > before + 0.2

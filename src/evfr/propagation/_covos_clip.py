@@ -320,11 +320,14 @@ def _correct(
                 if most.own is not None:
                     references.append((most.own, most.cells(step), _cell_flow(field, cell, selected.shape)))
         cells[selected] = correct_locally(stack.own, selected, references) if references else np.nan
-    times = SCALE // step
-    large = cells.repeat(times, axis=0).repeat(times, axis=1)[: warped.shape[0], : warped.shape[1]]
-    found = np.isfinite(large)
-    replaced = large + warped if correction == "paper" else large
-    return np.asarray(np.where(found, replaced, warped), np.float32), int(selected.sum())
+    found = np.isfinite(cells)
+    gate, values = found.astype(np.float32), np.where(found, cells, 0.0).astype(np.float32)
+    if step == 1:
+        # Linear from cell to cell: blocks of 4 pixels would fray the outline.
+        size = (warped.shape[0], warped.shape[1])
+        gate, values = (_full_size(part, size, SCALE) for part in (gate, values))
+    kept = warped if correction == "paper" else warped * (1.0 - gate)
+    return np.asarray(kept + values, np.float32), int(selected.sum())
 
 
 def _cell_flow(field: ListField, cell: int, shape: tuple[int, ...]) -> NDArray[np.float32]:
@@ -361,7 +364,8 @@ def _decode(
 def _full_size(cells: NDArray[np.float32], size: tuple[int, int], step: int) -> NDArray[np.float32]:
     if step == 1:
         return cells
-    large = cv2.resize(cells, (cells.shape[1] * step, cells.shape[0] * step), interpolation=cv2.INTER_LINEAR)
+    shape = cells.shape[0] * step, cells.shape[1] * step
+    large = cv2.resize(cells, shape[::-1], interpolation=cv2.INTER_LINEAR).reshape(*shape, cells.shape[2])
     return np.asarray(large[: size[0], : size[1]], np.float32)
 
 

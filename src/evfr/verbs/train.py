@@ -1,0 +1,177 @@
+"""`evfr train`: train a network on labelled video, by one loop for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from evfr.verbs._train_covos import covos
+
+__all__ = ["TRAINERS", "TrainResult", "train"]
+
+TRAINERS = {"covos": covos}
+"""What can be trained: ``(clips, *, recipe, out, <own options>)``."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainResult:
+    """Hold what `train` did.
+
+    Attributes
+    ----------
+    model : str
+        What was trained.
+    files : tuple of Path
+        Weights and the rest that the model is used from.
+    iterations : int
+        Done in all.
+    resumed_at : int
+        Done by an earlier call.
+    sample_count : int
+        Crops or pictures that it was trained on.
+    first_loss, last_loss : float
+        Means of the first and the last tenth of the iterations.
+    seconds : float
+        Wall time of the loop.
+    """
+
+    model: str
+    files: tuple[Path, ...]
+    iterations: int
+    resumed_at: int
+    sample_count: int
+    first_loss: float
+    last_loss: float
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-ready dict, keys in field order."""
+        return {name: getattr(self, name) for name in self.__slots__} | {
+            "files": [str(f) for f in self.files]
+        }
+
+    def __str__(self) -> str:
+        return (
+            f"{self.model}: {self.iterations} iterations on {self.sample_count} samples, loss {self.first_loss:.4g} -> "
+            f"{self.last_loss:.4g}, {self.seconds:.0f} s; wrote {', '.join(str(path) for path in self.files)}"
+        )
+
+
+def train(
+    model: Literal["covos"],
+    videos: Sequence[str | Path],
+    *,
+    labels: str | Path,
+    out: Path,
+    model_options: Mapping[str, object] | None = None,
+    iterations: int = 2000,
+    learning_rate: float = 5e-4,
+    optimizer: Literal["adam", "sgd"] = "adam",
+    schedule: Literal["constant", "cosine", "polynomial"] = "cosine",
+    warmup: int = 20,
+    weight_decay: float = 0.0,
+    seed: int = 0,
+    checkpoint_every: int = 100,
+    label_format: str = "auto",
+) -> TrainResult:
+    """Train a network on labelled videos; the same call again goes on where it stopped, with the same result.
+
+    Parameters
+    ----------
+    model : {"covos"}
+        What to train: the decoder of ``evfr propagate --method covos``.
+    videos : sequence of path
+        Video files, or folders or zips of images. Each has labels under its name, on runs of consecutive frames.
+    labels : path
+        Labels with masks, in any format of ``evfr.annotations``.
+    out : Path
+        Folder for weights, checkpoint, log and stored samples.
+    model_options : mapping or None
+        Own options of the model.
+    iterations : int
+        Steps of the optimizer.
+    learning_rate : float
+        Its peak.
+    optimizer : {"adam", "sgd"}
+        Adam, or SGD with momentum .9.
+    schedule : {"constant", "cosine", "polynomial"}
+        How the learning rate falls.
+    warmup : int
+        Iterations over which it rises from 0 first.
+    weight_decay : float
+        Of the optimizer.
+    seed : int
+        Of weights, crops and batches.
+    checkpoint_every : int
+        Iterations from checkpoint to checkpoint.
+    label_format : str
+        Format of the labels; ``auto`` tells it from ending and content.
+
+    Returns
+    -------
+    TrainResult
+        Files and losses.
+
+    Raises
+    ------
+    AnnotationError
+        If the labels cannot be read or do not fit the videos.
+    InputError
+        If weights do not load, or ``out`` has a checkpoint of another recipe.
+    ValueError
+        If an argument is out of range.
+    MissingExtraError
+        If torch is not installed.
+
+    Examples
+    --------
+    >>> import evfr.verbs.train
+    >>> evfr.verbs.train.train("covos", ["dog.mp4"], labels="dog.json", out="decoder")  # doctest: +SKIP
+    """
+    import inspect
+
+    from evfr._core.atomic import make_folder
+    from evfr.annotations import read
+    from evfr.training import Recipe
+    from evfr.verbs._train_clips import labelled_clips
+
+    if model not in TRAINERS:
+        raise ValueError(f"model must be one of {', '.join(TRAINERS)}, got {model!r}")
+    if not videos:
+        raise ValueError("give at least one video")
+    options: dict[str, Any] = dict(model_options or {})
+    own = [
+        name
+        for name in inspect.signature(TRAINERS[model]).parameters
+        if name not in ("clips", "recipe", "out")
+    ]
+    if unknown := [name for name in options if name not in own]:
+        raise ValueError(f"{model} has no option {unknown[0]!r}; it has {', '.join(own)}")
+    recipe = Recipe(
+        iterations=iterations,
+        learning_rate=learning_rate,
+        optimizer=optimizer,
+        schedule=schedule,
+        warmup=min(warmup, iterations - 1),
+        weight_decay=weight_decay,
+        seed=seed,
+        checkpoint_every=checkpoint_every,
+    )
+    found = read(labels, format=label_format)
+    make_folder(Path(out))
+    run, sample_count, files = TRAINERS[model](
+        lambda: labelled_clips(videos, found), recipe=recipe, out=Path(out), **options
+    )
+    tenth = max(1, len(run.loss) // 10)
+    return TrainResult(
+        model=model,
+        files=files,
+        iterations=len(run.loss),
+        resumed_at=run.resumed_at,
+        sample_count=sample_count,
+        first_loss=float(run.loss[:tenth].mean()),
+        last_loss=float(run.loss[-tenth:].mean()),
+        seconds=run.seconds,
+    )
