@@ -59,7 +59,7 @@ def draw(
         for k, mover in enumerate(movers):
             if t not in mover.frames:
                 continue
-            cy, cx = mover.start[0] + t * mover.step[0], mover.start[1] + t * mover.step[1]
+            cy, cx = (float(mover.start[axis] + t * mover.step[axis]) for axis in (0, 1))
             inside = ((y - cy) / mover.radii[0]) ** 2 + ((x - cx) / mover.radii[1]) ** 2 <= 1.0
             own = texture(mover.seed + 1000, 2 * height, 2 * width, 0, 255)
             picture = cv2.remap(own, x - cx + width, y - cy + height, cv2.INTER_LINEAR)
