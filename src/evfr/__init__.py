@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from evfr.verbs.evaluate import evaluate
     from evfr.verbs.extract import extract
     from evfr.verbs.inspect import inspect
+    from evfr.verbs.overlay import overlay
     from evfr.verbs.propagate import propagate
     from evfr.verbs.score import score
     from evfr.verbs.search import search
@@ -36,6 +37,7 @@ _EXPORTS = {
     "extract": "evfr.verbs.extract",
     "inspect": "evfr.verbs.inspect",
     "open_video": "evfr.video",
+    "overlay": "evfr.verbs.overlay",
     "propagate": "evfr.verbs.propagate",
     "score": "evfr.verbs.score",
     "search": "evfr.verbs.search",
@@ -57,6 +59,7 @@ __all__ = [
     "extract",
     "inspect",
     "open_video",
+    "overlay",
     "propagate",
     "score",
     "search",

@@ -35,6 +35,7 @@ COMMANDS = {
     "extract": "evfr.verbs.extract:extract",
     "propagate": "evfr.verbs.propagate:propagate",
     "evaluate": "evfr.verbs.evaluate:evaluate",
+    "overlay": "evfr.verbs.overlay:overlay",
     "search": "evfr.verbs.search:search",
     "dedup": "evfr.verbs.dedup:dedup",
     "compact": "evfr.verbs.compact:compact",
@@ -75,7 +76,10 @@ METHODS = {
         ("weights", "embeddings", "n", "seed", "stride", "cuts", "times", "initial", "usable", "accept"),
     ),
     "propagate": MethodFamily(
-        "method", "method_options", "evfr.verbs._carry_method:METHODS", ("interval", "steps", "stream", "cost")
+        "method",
+        "method_options",
+        "evfr.verbs._carry_method:METHODS",
+        ("interval", "steps", "stream", "cost"),
     ),
 }
 
