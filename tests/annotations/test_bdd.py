@@ -302,7 +302,8 @@ def bitmask(tmp_path: Path, pixels, name="v/v-0000001.png") -> Path:
 def test_a_bitmask_as_bdd100k_writes_it(tmp_path):
     """G = truncated << 3 | occluded << 2 | crowd << 1 | ignored; B << 8 | A = 259; the first name is 0000001."""
     picture = np.zeros((4, 6, 4), np.uint8)
-    picture[0, :2] = (3, 0b1100, 1, 3)
+    picture[0, :2] = (3, 0b0100, 1, 3)
+    picture[1, :2] = (3, 0b1000, 1, 4)
     picture[2, 3:] = (1, 0b0011, 0, 7)
     labels = read_bdd(bitmask(tmp_path, picture))
     assert labels.videos[0].video_id == "v"
@@ -310,10 +311,11 @@ def test_a_bitmask_as_bdd100k_writes_it(tmp_path):
     rows = list(labels.objects())
     assert [(r.category_id, r.track_id, r.is_crowd, dict(r.attributes)) for r in rows] == [
         (1, 7, True, {"ignored": True}),
-        (3, 259, False, {"occluded": True, "truncated": True}),
+        (3, 259, False, {"occluded": True}),
+        (3, 260, False, {"truncated": True}),
     ]
     assert [c.name for c in labels.categories] == list(BDD_CLASSES)
-    assert rows[1].mask == Rle.from_mask(picture[:, :, 0] == 3)
+    assert rows[1].mask == Rle.from_mask(picture[:, :, 3] == 3)
     path = write_bdd(labels, tmp_path / "out", kind="bitmask")
     with Image.open(path / "v" / "v-0000001.png") as again:
         assert again.mode == "RGBA"

@@ -296,6 +296,7 @@ GOOD = region(key(1, 10))
             [task({**GOOD, "type": "timeseries"})],
             "region 'Dx_aB91ISN': a region of the type 'timeseries' is neither",
         ),
+        ([task({**GOOD, "type": ["a"]})], r"a region of the type \['a'\] is neither"),
         ([task({**GOOD, "value": None})], "a region needs a value, got None"),
         ([task(region(key(1, 1), labels=()))], r"a region needs exactly one label, got \[\]"),
         ([task(region(key(1, 1), labels=("a", "b")))], "a region needs exactly one label"),

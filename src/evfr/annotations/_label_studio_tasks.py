@@ -63,7 +63,7 @@ def tasks_of(path: Path, tasks: Sequence[Mapping[str, Any]], kind: str, annotati
         own = data.get("evfr", {})
         if not isinstance(own, dict):
             raise AnnotationError(f"{where}: data.evfr must be an object, got {shown(own)}")
-        types = {result.get("type") for result in results}
+        types = {str(result.get("type")) for result in results}
         is_video = VIDEO_TYPE in types or ("video" in data and not types & set(IMAGE_TYPES))
         files = [
             data[key]
