@@ -274,6 +274,11 @@ def test_an_object_needs_a_box_or_a_mask(tmp_path):
         ([{"id": 1}], {}, "image 0: the file has videos, but this image has no video_id"),
         ([{"id": 1}], {"video_id": 2}, "image 0: video_id 2 is none of the file's videos"),
         ([{"id": 1}], {"video_id": 1, "frame_id": 4}, "are both frame 4; give pattern="),
+        (
+            [{"id": 1, "evfr": {"frame_count": 1}}],
+            {"video_id": 1},
+            "json: video '1': frame 1 is annotated, but the video",
+        ),
         ([{"id": 1, "evfr": {"time_base": "1/0"}}], {"video_id": 1}, "video 0: time_base must be a fraction"),
         ([{"id": 1}, {"id": 2}], {"video_id": 1}, "video '2' has no image and no size"),
     ],

@@ -155,6 +155,20 @@ def test_links_and_special_files(tmp_path):
         open_place(tmp_path / "none")
 
 
+def test_folders_that_cannot_be_looked_into_or_written(tmp_path, monkeypatch):
+    (tmp_path / "out").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(AnnotationError, match=r"cannot write .*out: "):
+        write(squares(1), tmp_path / "out", format="davis")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
+
+    def refuse(_path):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(AnnotationError, match=r"cannot look into .*: \[Errno 5\]"):
+        open_place(tmp_path)
+
+
 def zipped(path, *members, **options):
     with zipfile.ZipFile(path, "w", **options) as archive:
         for name, data in members:

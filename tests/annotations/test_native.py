@@ -57,6 +57,8 @@ def test_nothing_at_all(tmp_path):
 
 def test_another_tool_reads_the_table(tmp_path):
     """Plain Parquet: boxes and COCO run lengths in columns, no nesting."""
+    labels = annotations_of(ObjectRow("clip", 0, 1, 1, mask=Rle.empty(6, 8)))
+    assert pq.read_table(write_native(labels, tmp_path / "a.parquet"))["x0"].to_pylist() == [None]
     table = pq.read_table(write_native(squares(3), tmp_path / "a.parquet"))
     assert table.num_rows == 6
     assert table["video_id"].to_pylist() == ["clip"] * 6

@@ -287,6 +287,7 @@ def test_names_as_yaml_reads_them(text):
         "names: [a, [b]]",
         "names: [a, , b]",
         "names: [a",
+        "names: ['a, b]",
         "names: {a: b}",
         "names: {0: a, 0: b}",
         "names:\n  x: a",

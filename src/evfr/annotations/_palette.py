@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["DAVIS_PALETTE", "picture_size", "read_labels", "write_labels"]
 
-_PIXELS_MOST = 1 << 28
+_PIXELS_MOST = 1 << 27
+"""A little less than where Pillow itself refuses, so that the error is ours."""
 
 
 def _davis_palette() -> NDArray[np.uint8]:
