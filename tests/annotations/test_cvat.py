@@ -471,6 +471,14 @@ def test_small_files_do_not_fill_the_memory(tmp_path, monkeypatch):
         read_cvat(video_file(tmp_path, track(GOOD)))
 
 
+def test_a_job_without_frames(tmp_path):
+    path = video_file(tmp_path, track(GOOD), size=0, stop="")
+    with pytest.raises(AnnotationError, match="track 0: frame 0 lies in a job without frames"):
+        read_cvat(path)
+    path.write_text(path.read_text().replace("<size>0<", "<size>3<"))
+    assert read_cvat(path).videos[0].frame_index.tolist() == [0, 1, 2]
+
+
 def test_a_file_is_known_by_its_beginning(tmp_path):
     assert not looks_like_cvat(tmp_path / "none.xml")
 

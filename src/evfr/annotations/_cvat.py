@@ -159,7 +159,7 @@ def _read_job(root: Element, path: Path, size: tuple[int, int] | None) -> Job:
     return Job(_text(root, "name") or "", size, numbers, categories, kinds)
 
 
-def _labels(path: Path, elements: list[Element], job: Job) -> tuple[Category, ...]:
+def _labels(elements: list[Element], job: Job) -> tuple[Category, ...]:
     """Return the head's labels, or, in a file without any, those in use, in the order of their names."""
     if job.categories:
         return job.categories
@@ -213,7 +213,7 @@ def _source(element: Element, where: str) -> str:
 
 
 def _from_tracks(path: Path, tracks: list[Element], job: Job, is_skipping: bool) -> VideoAnnotations:
-    categories = _labels(path, tracks, job)
+    categories = _labels(tracks, job)
     ids = {category.name: category.category_id for category in categories}
     if job.size is None:
         raise AnnotationError(f"{path} does not state the size of the video; give width= and height=")
@@ -251,7 +251,7 @@ def _from_tracks(path: Path, tracks: list[Element], job: Job, is_skipping: bool)
 
 
 def _from_images(path: Path, images: list[Element], job: Job, is_skipping: bool) -> VideoAnnotations:
-    categories = _labels(path, [shape for image in images for shape in image], job)
+    categories = _labels([shape for image in images for shape in image], job)
     ids = {category.name: category.category_id for category in categories}
     size = job.size
     frames: dict[int, str] = {}

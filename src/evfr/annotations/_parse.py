@@ -290,7 +290,7 @@ def split_facts(row: ObjectRow, attributes: Iterable[tuple[str, Any]], where: st
     row : ObjectRow
         The object as the format's own fields say it.
     attributes : iterable of (name, value)
-        What else the file says of it.
+        What else the file says of it: texts, finite numbers, truth values.
     where : str
         File and entry, for the error's text.
 
@@ -302,17 +302,11 @@ def split_facts(row: ObjectRow, attributes: Iterable[tuple[str, Any]], where: st
     Raises
     ------
     AnnotationError
-        If a value is neither text, finite number nor truth value, or one of ours is none that `extra_facts` writes.
+        If one of ours is none that `extra_facts` writes.
     """
     rest: dict[str, str | int | float | bool] = {}
     found: dict[str, Any] = {}
     for name, value in attributes:
-        if not isinstance(value, (str, int, float)) or (
-            isinstance(value, float) and not math.isfinite(value)
-        ):
-            raise AnnotationError(
-                f"{where}: attribute {shown(name)} must be a text, a finite number or true/false, got {shown(value)}"
-            )
         if name == "evfr_source":
             if value not in SOURCES:
                 raise AnnotationError(f"{where}: evfr_source must be one of {SOURCES}, got {shown(value)}")
