@@ -172,10 +172,11 @@ def test_wrong_lines(tmp_path, text, match):
 
 
 def test_wrong_files(tmp_path, sequence):
-    with pytest.raises(AnnotationError, match=r"gives? *width= and height=|does not say the size"):
-        read_mot_bare = tmp_path / "bare.txt"
-        read_mot_bare.write_text(LINE)
-        read_mot(read_mot_bare)
+    (tmp_path / "bare.txt").write_text(LINE)
+    with pytest.raises(
+        AnnotationError, match="does not say the size of the pictures, .*; give width= and height="
+    ):
+        read_mot(tmp_path / "bare.txt")
     with pytest.raises(AnnotationError, match="does not exist"):
         read_mot(tmp_path / "none.txt", width=1, height=1)
     (tmp_path / "latin.txt").write_bytes(b"1,1,\xff")
