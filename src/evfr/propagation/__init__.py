@@ -37,17 +37,13 @@ from evfr.propagation._session_cutie import cutie_session
 from evfr.propagation._session_transformers import transformers_session
 from evfr.propagation._steps import STEP_FIELDS, dis, dis_medium, farneback
 from evfr.propagation._trackers import tracker
-from evfr.propagation._trust import (
+from evfr.propagation._trust import HeldOut, TrustDecision, apply_min_trust, carried_trust, held_out
+from evfr.propagation._trust_check import (
     ExpectedIou,
-    HeldOut,
     TrustCheck,
-    TrustDecision,
-    apply_min_trust,
     calibration_error,
-    carried_trust,
     check_trust,
     expected_iou,
-    held_out,
     spearman,
 )
 from evfr.propagation._trust_model import (
