@@ -8,7 +8,7 @@ import pytest
 from tests.helpers.moving import texture
 
 from evfr._core.masks import Rle
-from evfr.propagation._matching import Key, cell_features, make_key, match
+from evfr.propagation._matching import Key, cell_features, cell_side, make_key, match
 
 
 def plain_match(features, cells, keys, flows, distances):
@@ -48,7 +48,7 @@ def test_against_plain_numpy(count):
     flows = [rng.normal(0, 30, (*shape, 2)).astype(np.float32) for _ in keys]
     features = rng.normal(100, 8, (8, *shape)).astype(np.float32)
     cells = np.argwhere(rng.random(shape) < 0.4)
-    got = match(features, cells, keys, flows, [3.0, 7.0][:count])
+    got = match(features, cells, keys, flows, [3.0, 7.0][:count], 4)
     for value, expected in zip(
         got, plain_match(features, cells, keys, flows, [3.0, 7.0][:count]), strict=True
     ):
@@ -59,11 +59,11 @@ def test_features_by_hand():
     """A picture of one colour has no slopes; a ramp of 1 grey level a pixel has about 4 per cell, 8 over two."""
     flat = np.full((32, 40, 3), (200, 30, 60), np.uint8)
     lab = cv2.cvtColor(flat[:1, :1], cv2.COLOR_RGB2LAB)[0, 0]
-    features = cell_features(flat)
+    features = cell_features(flat, 4)
     assert features.shape == (8, 8, 10)
     np.testing.assert_array_equal(features[:, 3, 3], [*lab, *lab, 0, 0])
     ramp = np.repeat(np.broadcast_to(np.arange(60, 140, dtype=np.uint8), (32, 80))[..., None], 3, axis=2)
-    across = cell_features(ramp)[6:, 4, 5:15]
+    across = cell_features(ramp, 4)[6:, 4, 5:15]
     assert np.all(np.abs(across[0] - 8) <= 1.5)
     assert np.all(across[1] == 0)
 
@@ -71,7 +71,7 @@ def test_features_by_hand():
 @pytest.mark.parametrize("size", [(30, 41), (32, 40), (1, 1)])
 def test_shares_are_means_of_cells(size):
     mask = np.random.default_rng(0).random(size) < 0.5
-    key = make_key(texture(0, *size), [Rle.from_mask(mask), None, Rle.empty(*size)])
+    key = make_key(texture(0, *size), [Rle.from_mask(mask), None, Rle.empty(*size)], 4)
     cells = -(-size[0] // 4), -(-size[1] // 4)
     assert key.shares.shape == (3, *cells)
     assert not key.shares[1:].any()
@@ -89,11 +89,19 @@ def test_it_finds_what_moved_unseen():
     mask = np.zeros((height, width), np.bool_)
     before[24:64, 24:64], mask[24:64, 24:64] = own, True
     after[24:64, 44:84] = own
-    key = make_key(before, [Rle.from_mask(mask)])
+    key = make_key(before, [Rle.from_mask(mask)], 4)
     cells = np.argwhere(np.ones((24, 40), np.bool_))
     still = np.zeros((24, 40, 2), np.float32)
-    shares, errors = match(cell_features(after), cells, [key], [still], [1.0])
+    shares, errors = match(cell_features(after, 4), cells, [key], [still], [1.0], 4)
     found, error = shares.reshape(24, 40), errors.reshape(24, 40)
     assert found[8:14, 13:19].min() > 0.9
     assert found[8:14, 23:].max() < 0.1
     assert np.median(error[8:14, 13:19]) < 6
+
+
+@pytest.mark.parametrize(
+    ("size", "side"),
+    [((480, 854), 4), ((854, 480), 4), ((240, 320), 2), ((720, 1280), 6), ((2160, 3840), 18), ((1, 1), 2)],
+)
+def test_cells_grow_with_the_picture(size, side):
+    assert cell_side(*size) == side

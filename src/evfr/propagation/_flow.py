@@ -12,7 +12,7 @@ from evfr._core.masks import Rle, intersection_area
 from evfr.propagation._boxes import carry_boxes
 from evfr.propagation._fusion import SideView, compete, fuse
 from evfr.propagation._interval import SIDES, Carried, CarryEnd, Interval, Side, assemble, label_of
-from evfr.propagation._matching import make_key
+from evfr.propagation._matching import cell_side, make_key
 from evfr.propagation._measure import MEASURED, band_mean, measure, trimmed
 from evfr.propagation._parts import box_only, join, only_tracks
 from evfr.propagation._patches import Patch
@@ -244,12 +244,13 @@ def _view(
 ) -> SideView:
     order = range(len(frames)) if side == "left" else range(len(frames) - 1, -1, -1)
     step_at = (lambda t: hops.to_previous(t - 1)) if side == "left" else hops.to_next
+    key = frames[order[0]]
     return SideView(
         side=side,
         chain=carry_side(frames, order, step_at, masks),
-        grey=grey_of(frames[order[0]]),
+        grey=grey_of(key),
         frame_index=int(index[order[0]]),
-        key=make_key(frames[order[0]], masks) if is_matching else None,
+        key=make_key(key, masks, cell_side(*key.shape[:2])) if is_matching else None,
         silent=silent,
     )
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from evfr.propagation._matching import SCALE, Key, cell_features, match
+from evfr.propagation._matching import Key, cell_features, cell_side, match
 from evfr.propagation._patches import Patch, Window, window_around
 from evfr.propagation._pictures import mean_blocks, spread_blocks
 from evfr.propagation._warp import FULL, Chain, compensated_error
@@ -25,8 +25,8 @@ SIGMA = 6.0
 """Grey levels of residual that divide the weight of a side by e."""
 GATE = 8.0
 """Grey levels of blurred error above which a cell is matched."""
-NEAR = 24
-"""Pixels around the masks within which it is."""
+NEAR = 6
+"""Cells around the masks within which it is: 24 px at 480 lines."""
 HELD = 0.1
 """Share from which a pixel counts as near a mask."""
 _FALL = np.exp(-np.arange(256) / SIGMA).astype(np.float32)
@@ -106,7 +106,8 @@ def fuse(
     window = window_around([patch for side in sides for patch in side.chain.soft[at]])
     if window is None:
         return None
-    window = window.padded(NEAR + SCALE, height, width)
+    cell = cell_side(height, width)
+    window = window.padded((NEAR + 1) * cell, height, width)
     distances = [abs(frame_index - side.frame_index) for side in sides]
     errors = [compensated_error(frame, side.grey, side.chain.flow[at], window) for side in sides]
     share = np.ones(window.shape, np.float32)
@@ -153,11 +154,12 @@ def _rematch(
 ) -> None:
     """Replace the shares of cells near a mask that no side explains by those of the cells they resemble."""
     height, width = frame.shape[:2]
+    cell = cell_side(height, width)
     whole = Window(
-        window.y0 // SCALE * SCALE,
-        min(height, -(-window.y1 // SCALE) * SCALE),
-        window.x0 // SCALE * SCALE,
-        min(width, -(-window.x1 // SCALE) * SCALE),
+        window.y0 // cell * cell,
+        min(height, -(-window.y1 // cell) * cell),
+        window.x0 // cell * cell,
+        min(width, -(-window.x1 // cell) * cell),
     )
     inside = window.within(whole)
     error = np.zeros(whole.shape, np.uint8)
@@ -170,28 +172,28 @@ def _rematch(
                 part = side.chain.soft[at][k]
                 if part is not None:
                     held[part.window.within(whole)] |= (part.values > HELD * FULL).view(np.uint8)
-    size = 2 * NEAR // SCALE + 1
+    size = 2 * NEAR + 1
     near = cv2.dilate(
-        (mean_blocks(held * np.uint8(FULL), SCALE) > 0).view(np.uint8), np.ones((size, size), np.uint8)
+        (mean_blocks(held * np.uint8(FULL), cell) > 0).view(np.uint8), np.ones((size, size), np.uint8)
     )
-    is_open = (mean_blocks(error.astype(np.float32), SCALE) > GATE) & (near > 0)
+    is_open = (mean_blocks(error.astype(np.float32), cell) > GATE) & (near > 0)
     if not is_open.any():
         return
-    cells = np.argwhere(is_open) + np.array([whole.y0 // SCALE, whole.x0 // SCALE])
-    flows = [mean_blocks(side.chain.flow[at], 2) for side in sides]
+    cells = np.argwhere(is_open) + np.array([whole.y0 // cell, whole.x0 // cell])
+    flows = [mean_blocks(side.chain.flow[at], cell // 2) for side in sides]
     keys = [side.key for side in sides if side.key is not None]
-    found, match_error = match(cell_features(frame), cells, keys, flows, distances)
+    found, match_error = match(cell_features(frame, cell), cells, keys, flows, distances, cell)
     # The weight of a match against what was carried follows from the residuals of both, as that of the sides does.
-    open_error = mean_blocks(error.astype(np.float32), SCALE)[is_open]
+    open_error = mean_blocks(error.astype(np.float32), cell)[is_open]
     weight = np.zeros(is_open.shape, np.float32)
     weight[is_open] = 1 / (1 + np.exp((match_error - open_error) / SIGMA))
-    gate = spread_blocks(weight, SCALE, *whole.shape)[inside]
+    gate = spread_blocks(weight, cell, *whole.shape)[inside]
     for k, values in enumerate(shares):
         if values is not None and not any(k in side.silent for side in sides):
             cell_shares = np.zeros(is_open.shape, np.float32)
             cell_shares[is_open] = found[:, k]
             cell_shares *= weight
-            shares[k] = values * (1 - gate) + spread_blocks(cell_shares, SCALE, *whole.shape)[inside]
+            shares[k] = values * (1 - gate) + spread_blocks(cell_shares, cell, *whole.shape)[inside]
 
 
 def compete(

@@ -18,9 +18,8 @@ if TYPE_CHECKING:
 
     from evfr._core.masks import Rle
 
-__all__ = ["SCALE", "Key", "cell_features", "make_key", "match"]
+__all__ = ["Key", "cell_features", "cell_side", "make_key", "match"]
 
-SCALE = 4
 RADIUS = 10
 PENALTY = 3.0
 TEMPERATURE = 72.0
@@ -31,27 +30,34 @@ LOWEST = -1e30
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Key:
-    """Hold a labelled frame at a quarter of its size: features (8, h4, w4) float32, mask shares (K, h4, w4) float32."""
+    """Hold a labelled frame in cells: features (8, h, w) float32, shares of the masks (K, h, w) float32."""
 
     features: NDArray[np.float32]
     shares: NDArray[np.float32]
 
 
-def cell_features(frame: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Describe each cell of 4 x 4 pixels.
+def cell_side(height: int, width: int) -> int:
+    """Return the side of a cell in pixels: 4 at 480 lines, in proportion elsewhere, and even."""
+    return max(2, 2 * round(min(height, width) / 240))
+
+
+def cell_features(frame: NDArray[np.uint8], side: int) -> NDArray[np.float32]:
+    """Describe each cell of side x side pixels.
 
     Parameters
     ----------
     frame : (H, W, 3) uint8
         RGB.
+    side : int
+        Pixels per cell.
 
     Returns
     -------
-    (8, h4, w4) float32
+    (8, h, w) float32
         L, a, b in 8-bit units, their means over 3 x 3 cells, and the absolute Sobel slopes of L across and down,
         as differences of neighbours two cells apart.
     """
-    lab = cv2.cvtColor(mean_blocks(np.ascontiguousarray(frame), SCALE), cv2.COLOR_RGB2LAB).astype(np.float32)
+    lab = cv2.cvtColor(mean_blocks(np.ascontiguousarray(frame), side), cv2.COLOR_RGB2LAB).astype(np.float32)
     light = np.ascontiguousarray(lab[..., 0])
     border = cv2.BORDER_REPLICATE
     slopes = [
@@ -61,7 +67,7 @@ def cell_features(frame: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.stack(parts)
 
 
-def make_key(frame: NDArray[np.uint8], masks: Sequence[Rle | None]) -> Key:
+def make_key(frame: NDArray[np.uint8], masks: Sequence[Rle | None], side: int) -> Key:
     """Prepare a labelled frame for matching.
 
     Parameters
@@ -70,17 +76,19 @@ def make_key(frame: NDArray[np.uint8], masks: Sequence[Rle | None]) -> Key:
         RGB.
     masks : sequence of K Rle or None
         Its objects.
+    side : int
+        Pixels per cell.
 
     Returns
     -------
     Key
         Features and the share of each cell that each object covers.
     """
-    features = cell_features(frame)
+    features = cell_features(frame, side)
     shares = np.zeros((len(masks), *features.shape[1:]), np.float32)
     for k, mask in enumerate(masks):
         if mask is not None and not mask.is_empty:
-            shares[k] = mean_blocks(mask.to_mask().astype(np.float32), SCALE)
+            shares[k] = mean_blocks(mask.to_mask().astype(np.float32), side)
     return Key(features, shares)
 
 
@@ -90,21 +98,24 @@ def match(
     keys: Sequence[Key],
     flows: Sequence[NDArray[np.float32]],
     distances: Sequence[float],
+    side: int,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Give cells the labels of the cells that they resemble in the labelled frames.
 
     Parameters
     ----------
-    features : (8, h4, w4) float32
+    features : (8, h, w) float32
         Of the frame.
     cells : (Q, 2) int64
         Rows and columns of the cells in question.
     keys : sequence of Key
         One or two labelled frames.
-    flows : sequence of (h4, w4, 2) float32
+    flows : sequence of (h, w, 2) float32
         For each, the composed displacement to it, in pixels.
     distances : sequence of float
         For each, how many frames away it is.
+    side : int
+        Pixels per cell.
 
     Returns
     -------
@@ -119,9 +130,8 @@ def match(
     total, square, peak = (np.full(count, start, np.float32) for start in (0.0, 0.0, LOWEST))
     for key, flow, far in zip(keys, flows, distances, strict=True):
         shares = np.ascontiguousarray(key.shares.transpose(1, 2, 0))
-        _gather(
-            features, cells, key.features, shares, flow, np.float32(-np.log(far)), out, total, square, peak
-        )
+        offset, prior = flow / np.float32(side), np.float32(-np.log(far))
+        _gather(features, cells, key.features, shares, offset, prior, out, total, square, peak)
     np.maximum(total, 1e-30, out=total)
     out /= total[:, None]
     square /= total * len(features)
@@ -139,8 +149,8 @@ def _gather(features, cells, key_features, shares, flow, prior, out, total, squa
             penalty[v + RADIUS, u + RADIUS] = PENALTY * (v * v + u * u)
     for q in range(len(cells)):
         y, x = cells[q, 0], cells[q, 1]
-        centre_y = int(np.floor(y + flow[y, x, 1] / SCALE + 0.5))
-        centre_x = int(np.floor(x + flow[y, x, 0] / SCALE + 0.5))
+        centre_y = int(np.floor(y + flow[y, x, 1] + 0.5))
+        centre_x = int(np.floor(x + flow[y, x, 0] + 0.5))
         centre_y = min(max(centre_y, 0), height - 1)
         centre_x = min(max(centre_x, 0), width - 1)
         top, bottom = max(0, centre_y - RADIUS), min(height, centre_y + RADIUS + 1)
