@@ -258,16 +258,34 @@ def test_local_correction_prefers_the_compensated_place_and_can_take_away():
     selected = np.zeros((1, 9), np.bool_)
     selected[0, 3] = True
     flow = np.zeros((1, 9, 2), np.float32)
-    here = correct_locally(features, selected, [(features, objects, flow)])
+    here, trust = correct_locally(features, selected, [(features, objects, flow)])
     flow[..., 0] = 5 * 4
-    there = correct_locally(features, selected, [(features, objects, flow)])
+    there, _ = correct_locally(features, selected, [(features, objects, flow)])
     offsets = np.arange(9)
     weight = np.exp(-3 / 72 * (offsets - 3.0) ** 2)
     assert here[0, 0] == pytest.approx(weight[6:].sum() / weight.sum(), rel=1e-4)
     assert there[0, 0] > 0.5 > here[0, 0]
-    nowhere = correct_locally(features + 1e3, selected, [(features, objects, flow)])
-    assert np.isnan(nowhere).all()
-    assert np.isnan(correct_locally(features, selected, [(features, 0 * objects, flow)])).all()
+    assert trust == pytest.approx(0.5)
+    far = features + 1e3
+    assert correct_locally(far, selected, [(features, objects, flow)])[1] == 0
+    assert correct_locally(features, selected, [(features, 0 * objects, flow)])[1] == 0
+
+
+def test_a_match_is_trusted_as_far_as_it_is_better_than_the_warp():
+    # C = 4: a difference of d in one channel is sqrt(d^2 * 72 / 2 / 4) = 3 d grey levels of root mean square.
+    features = np.zeros((1, 9, 4), np.float32)
+    selected = np.zeros((1, 9), np.bool_)
+    selected[0, 3] = True
+    key = np.full((1, 9, 4), 50.0, np.float32)
+    key[0, 3], key[0, 5] = [2.0, 0, 0, 0], 0.0
+    objects = np.zeros((1, 9, 1), np.float32)
+    objects[0, 5] = 1.0
+    found, trust = correct_locally(features, selected, [(key, objects, np.zeros((1, 9, 2), np.float32))])
+    weights = np.array([np.exp(-4 / 2), np.exp(-3 / 72 * 4)])
+    weights /= weights.sum()
+    assert found[0, 0] == pytest.approx(weights[1], rel=1e-4)
+    matched = 3 * np.sqrt(weights[0] * 4)
+    assert trust[0] == pytest.approx(1 / (1 + np.exp((matched - 6.0) / 6)), rel=1e-3)
 
 
 def test_selection_is_near_objects_and_badly_predicted():

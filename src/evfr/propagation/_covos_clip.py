@@ -304,14 +304,14 @@ def _correct(
     selected = select_cells(foreground, cells_of(prediction.error))
     if not selected.any():
         return warped, 0
-    cells = np.full((*selected.shape, count), np.nan, np.float32)
+    gate, values = np.zeros((*selected.shape, 1), np.float32), np.zeros((*selected.shape, count), np.float32)
     if correction == "paper":
         added = (
             None if key is None or key.own is None else correct(stack.own, selected, key.own, key.cells(step))
         )
         if added is None:
             return warped, 0
-        cells[selected] = added
+        values[selected] = added
     else:
         references = []
         for field in prediction.lists:
@@ -319,15 +319,16 @@ def _correct(
                 most = stacks[int(np.bincount(field.reference[field.has]).argmax())]
                 if most.own is not None:
                     references.append((most.own, most.cells(step), _cell_flow(field, cell, selected.shape)))
-        cells[selected] = correct_locally(stack.own, selected, references) if references else np.nan
-    found = np.isfinite(cells)
-    gate, values = found.astype(np.float32), np.where(found, cells, 0.0).astype(np.float32)
+        if not references:
+            return warped, 0
+        found, trust = correct_locally(stack.own, selected, references)
+        gate[selected] = trust[:, None]
+        values[selected] = found * trust[:, None]
     if step == 1:
         # Linear from cell to cell: blocks of 4 pixels would fray the outline.
         size = (warped.shape[0], warped.shape[1])
         gate, values = (_full_size(part, size, SCALE) for part in (gate, values))
-    kept = warped if correction == "paper" else warped * (1.0 - gate)
-    return np.asarray(kept + values, np.float32), int(selected.sum())
+    return np.asarray(warped * (1.0 - gate) + values, np.float32), int(selected.sum())
 
 
 def _cell_flow(field: ListField, cell: int, shape: tuple[int, ...]) -> NDArray[np.float32]:

@@ -35,6 +35,7 @@ DARK = 0.15
 DILATION = 9
 QUERIES = 1024
 LEAST = np.float32(1e-20)
+SIGMA = 6.0
 PENALTY = 3.0
 """Squared grey levels that one squared cell off the compensated place costs."""
 
@@ -212,11 +213,11 @@ def correct_locally(
     features: NDArray[np.float32],
     selected: NDArray[np.bool_],
     references: Sequence[tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]],
-) -> NDArray[np.float32]:
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Fetch object probabilities of the frames referred to, near the compensated place (ours).
 
     The paper's keys are foreground cells only, so that a match can add to an object and never take away; its decoder
-    mends that. Here foreground and background compete, and what is found replaces the warp.
+    mends that. Here foreground and background compete, and what is found is weighed against the warp.
 
     Parameters
     ----------
@@ -229,30 +230,55 @@ def correct_locally(
 
     Returns
     -------
-    (Q, K) float32
-        Weighted means with weights exp(-|q - k|^2 / sqrt(C) - 3 / 72 |offset in cells|^2); NaN where nothing within
-        reach resembles the cell at all.
+    found : (Q, K) float32
+        Weighted means with weights exp(-|q - k|^2 / sqrt(C) - 3 / 72 |offset in cells|^2).
+    trust : (Q,) float32
+        Share of what was found against the warp: 1 / (1 + exp((e - r) / 6)), e and r being the mean differences in grey
+        levels of the cells found and of the better compensated place; 0 where nothing within reach resembles the
+        cell at all.
     """
     places = np.argwhere(selected).astype(np.float32)
+    depth = features.shape[2]
     count = references[0][1].shape[2] if references else 0
-    found, total = np.zeros((len(places), count), np.float32), np.zeros((len(places), 1), np.float32)
-    root = np.float32(np.sqrt(features.shape[2]))
+    asked = features[selected]
+    sums = np.zeros((len(places), count + depth + 2), np.float32)
+    nearest = np.full(len(places), np.inf, np.float32)
+    root = np.float32(np.sqrt(np.sqrt(depth)))
     bend = np.float32(np.sqrt(PENALTY / TEMPERATURE))
     for key_features, objects, flow in references:
-        is_near = cv2.dilate(
-            (objects.sum(axis=2) > 0.5).astype(np.uint8), np.ones((DILATION, DILATION)), iterations=4
+        moved = places + flow[selected][:, ::-1] / SCALE
+        row, column = (
+            np.clip(np.floor(moved[:, axis] + 0.5), 0, size - 1).astype(np.int64)
+            for axis, size in ((0, objects.shape[0]), (1, objects.shape[1]))
         )
+        nearest = np.minimum(nearest, np.square(asked - key_features[row, column]).sum(axis=1))
+        square = np.ones((DILATION, DILATION), np.uint8)
+        is_near = cv2.dilate((objects.sum(axis=2) > 0.5).astype(np.uint8), square, iterations=4) > 0
         rows, columns = np.nonzero(is_near)
         if not len(rows):
             continue
-        keys = np.column_stack([key_features[rows, columns] / np.sqrt(root), bend * rows, bend * columns])
-        moved = places + flow[selected][:, ::-1] / SCALE
-        queries = np.column_stack([features[selected] / np.sqrt(root), bend * moved])
-        values = objects[rows, columns]
+        near = key_features[rows, columns]
+        keys = np.column_stack([near / root, bend * rows, bend * columns]).astype(np.float32)
+        queries = np.column_stack([asked / root, bend * moved]).astype(np.float32)
+        squares = np.square(near).sum(axis=1, keepdims=True)
+        values = np.concatenate([objects[rows, columns], near, squares, np.ones_like(squares)], axis=1)
         for at in range(0, len(queries), QUERIES):
-            part = queries[at : at + QUERIES].astype(np.float32)
-            far = 2.0 * part @ keys.T.astype(np.float32) - np.square(keys).sum(axis=1, dtype=np.float32)
-            weight = np.exp(far - np.square(part).sum(axis=1, keepdims=True))
-            found[at : at + QUERIES] += weight @ values
-            total[at : at + QUERIES] += weight.sum(axis=1, keepdims=True)
-    return np.where(total > LEAST, found / np.maximum(total, LEAST), np.nan).astype(np.float32)
+            part = queries[at : at + QUERIES]
+            far = 2.0 * part @ keys.T - np.square(keys).sum(axis=1)
+            sums[at : at + QUERIES] += np.exp(far - np.square(part).sum(axis=1, keepdims=True)) @ values
+    total = sums[:, -1]
+    means = sums[:, :-1] / np.maximum(total, LEAST)[:, None]
+    # The weighted mean of |q - k|^2, from those of k and |k|^2.
+    off = means[:, -1] - 2.0 * (asked * means[:, count:-1]).sum(axis=1) + np.square(asked).sum(axis=1)
+    matched, warped = (_grey_levels(values, depth) for values in (off, nearest))
+    trust = np.where(total > LEAST, 1.0 / (1.0 + np.exp(np.clip((matched - warped) / SIGMA, -50, 50))), 0.0)
+    return means[:, :count].astype(np.float32), trust.astype(np.float32)
+
+
+def _grey_levels(squares: NDArray[np.float32], depth: int) -> NDArray[np.float64]:
+    """Undo the scale of `plain_features`: squared distances to root mean squares per channel."""
+    levels: NDArray[np.float64] = (
+        np.maximum(squares, 0.0).astype(np.float64) * TEMPERATURE / np.sqrt(depth) / depth
+    )
+    out: NDArray[np.float64] = np.sqrt(levels)
+    return out
