@@ -449,15 +449,20 @@ def test_queue_against_brute_force(seed, power):
     assert not set(whole.frame_index.tolist()) & set(labeled)
 
 
-def test_queue_stays_within_a_shot():
-    """The doubt lies after a cut at 6: a label before it cannot help, whatever its distance."""
+def test_labels_do_not_reach_across_a_cut():
+    """A label lies just before the cut at 6; after it only the one at 11 counts, 5 to 1 frames away.
+
+    Frame 8 lies 2, 1, 0, 1, 2 from frames 6 to 10: 3/5 + 3/4 + 1 + 1/2 of a doubt of .8 are lifted.
+    """
     trust = np.ones((12, 1))
     trust[6:11] = 0.2
     frames = np.arange(12)
-    queue = review_queue(trust, frames, labeled=[0, 11], n=12, cuts=[6])
-    # What is left after the first frame is a doubt of exactly 0 before the cut.
+    queue = review_queue(trust, frames, labeled=[5, 11], n=12, cuts=[6])
+    assert queue.frame_index[0] == 8
+    assert queue.gain[0] == pytest.approx(0.8 * 2.85)
     assert set(queue.frame_index.tolist()) <= set(range(6, 11))
-    assert queue.frame_index[0] == 8 or queue.frame_index[0] == 7
+    joined = review_queue(trust, frames, labeled=[5, 11], n=1)
+    assert joined.gain[0] == pytest.approx(0.8 * 2)
 
 
 def test_frames_that_no_label_reaches_come_first():
