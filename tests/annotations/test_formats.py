@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import os
+import random
 import shutil
 import zipfile
 from fractions import Fraction
@@ -220,6 +221,73 @@ def test_limits_of_zips(tmp_path, monkeypatch):
     place._members["a.png"].file_size = 9
     with place, pytest.raises(AnnotationError, match=r"member 'a.png' is not as long as stated|is broken"):
         place.read("a.png")
+
+
+TOKENS = (b"NaN", b"-1", b"1e999", b"null", b"[]", b"{}", b'"x"', b"true", b"9" * 25, b"\xff", b"0.5")
+
+
+@pytest.mark.parametrize("n", [60, pytest.param(2000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("name", "suffix", "options"),
+    [
+        ("evfr", ".parquet", {}),
+        ("coco", ".json", {}),
+        ("ytvis", ".json", {}),
+        ("davis", ".zip", {}),
+        ("yolo", ".zip", {"size": (16, 12)}),
+    ],
+)
+def test_damaged_files_give_labels_or_one_error(tmp_path, name, suffix, options, n):
+    """Bytes are flipped, cut out and put in; no other exception may pass, and no library may end the process."""
+    data = write(squares(3), tmp_path / f"a{suffix}", format=name).read_bytes()
+    rng = random.Random(n)
+    path = tmp_path / f"b{suffix}"
+    refused = 0
+    for _ in range(n):
+        damaged = bytearray(data)
+        for _ in range(rng.choice([1, 1, 2, 5])):
+            place, kind = rng.randrange(len(damaged)), rng.random()
+            if kind < 0.5:
+                damaged[place] = rng.randrange(256)
+            elif kind < 0.75:
+                damaged[place : place + rng.randrange(1, 6)] = rng.choice(TOKENS)
+            else:
+                del damaged[place : place + rng.randrange(1, 30)]
+        path.write_bytes(damaged)
+        try:
+            read(path, format=name, **options)
+        except AnnotationError as error:
+            assert "b" + suffix in str(error)
+            refused += 1
+    assert refused > n // 2
+
+
+def test_damaged_statistics_of_a_column(tmp_path):
+    """pyarrow ends the process when asked for such a column's facts; every byte of the footer is tried."""
+    data = write(squares(2), tmp_path / "a.parquet", format="evfr").read_bytes()
+    footer = int.from_bytes(data[-8:-4], "little")
+    for place in range(len(data) - 8 - footer, len(data) - 8, 11):
+        damaged = bytearray(data)
+        damaged[place] ^= 0x10
+        (tmp_path / "b.parquet").write_bytes(damaged)
+        try:
+            read(tmp_path / "b.parquet", format="evfr")
+        except AnnotationError as error:
+            assert "b.parquet" in str(error)
+
+
+def test_a_zip_member_without_a_name(tmp_path):
+    data = bytearray(zipped(tmp_path / "a.zip", ("a", b"1")).read_bytes())
+    head, entry = 0, data.index(b"PK\1\2")
+    for start, width in ((entry + 28, 46), (head + 26, 30)):
+        data[start] = 0
+        del data[(entry if width == 46 else head) + width]
+    end = data.index(b"PK\5\6")
+    data[end + 12] -= 1
+    data[end + 16] -= 1
+    (tmp_path / "a.zip").write_bytes(data)
+    with pytest.raises(AnnotationError, match=r"a file name must be a text that is not empty"):
+        open_place(tmp_path / "a.zip")
 
 
 def test_the_page_says_what_each_format_keeps():

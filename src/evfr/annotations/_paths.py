@@ -153,7 +153,7 @@ class ZipPlace:
         self.names = tuple(sorted(self._members, key=natural_key))
 
     def _checked(self) -> dict[str, zipfile.ZipInfo]:
-        members = [member for member in self._zip.infolist() if not member.is_dir()]
+        members = [member for member in self._zip.infolist() if not member.orig_filename.endswith("/")]
         if len(members) > _MEMBERS_MOST:
             raise AnnotationError(f"{self.path} has {len(members)} members, more than {_MEMBERS_MOST}")
         chosen: dict[str, zipfile.ZipInfo] = {}
