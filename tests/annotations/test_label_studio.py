@@ -249,9 +249,9 @@ def test_brushes():
     assert decode_brush(BRUSH, 3, 5, "here") == Rle.from_mask(brush_mask())
     full = Rle.from_mask(np.ones((200, 300), bool))
     assert decode_brush(encode_brush(full), 200, 300, "here") == full
-    # 8 values in one literal piece: 0 00 111, then 4 bytes 0 and 4 bytes 255; only the last channel counts.
+    # 8 values in one literal piece: 0 00 111, then red without alpha, and alpha without colour.
     head = f"{8:032b}{7:05b}" + "".join(f"{size - 1:04b}" for size in (3, 4, 8, 16))
-    bits = head + "000111" + "00000000" * 4 + "11111111" * 4
+    bits = head + "000111" + "11111111" + "00000000" * 6 + "11111111"
     bits += "0" * (-len(bits) % 8)
     data = [int(bits[k : k + 8], 2) for k in range(0, len(bits), 8)]
     assert decode_brush(data, 1, 2, "here").to_mask().tolist() == [[False, True]]

@@ -174,7 +174,7 @@ def test_wrong_lines(tmp_path, text, match):
 def test_wrong_files(tmp_path, sequence):
     (tmp_path / "bare.txt").write_text(LINE)
     with pytest.raises(
-        AnnotationError, match="does not say the size of the pictures, .*; give width= and height="
+        AnnotationError, match=r"does not say the size of the pictures, .*; give width= and height="
     ):
         read_mot(tmp_path / "bare.txt")
     with pytest.raises(AnnotationError, match="does not exist"):
