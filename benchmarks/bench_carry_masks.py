@@ -1,4 +1,4 @@
-"""Carried masks: nearest copy and a chain of DIS flow as a user writes it, against our methods, on twelve real clips.
+"""Carried masks: nearest copy and a chain of DIS flow as a user writes it, against our methods, on eleven real clips.
 
 Key frames are uniformly spaced; J is the mean IoU on the frames between them (empty truth and empty mask count as 1).
 Clips: nine of DAVIS, chair.mp4 (PUMaVOS) and highway (CDnet 2014, all vehicles as one object, ignored pixels left out).
@@ -175,9 +175,12 @@ def measure(
 
 
 def judge(
-    gaps: Sequence[int], results: dict[tuple[int, str], tuple[dict[str, float], dict[str, float]]]
+    gaps: Sequence[int],
+    results: dict[tuple[int, str], tuple[dict[str, float], dict[str, float]]],
+    *,
+    is_whole: bool,
 ) -> None:
-    """Print means and what the issue asks of them, and exit with an error where a limit does not hold."""
+    """Print means and ratios, and exit with an error where a limit on all clips does not hold."""
     claims: dict[str, bool] = {}
     for gap in gaps:
         clips = [value for (at, _), value in results.items() if at == gap]
@@ -202,7 +205,8 @@ def judge(
             claims[f"gap {gap}: default at <= 1.2x its time"] = cost["default"] <= 1.2 * chain
             claims[f"gap {gap}: motion - DIS chain >= -.005"] = behind >= -0.005
             claims[f"gap {gap}: motion at <= .5x its time"] = cost["motion"] <= 0.5 * chain
-    _measure.judge(claims)
+    if is_whole:
+        _measure.judge(claims)
 
 
 def main() -> None:
@@ -225,7 +229,7 @@ def main() -> None:
             cells = "".join(f"{scores[name]:>10.3f} {1e3 * seconds[name]:>7.1f}" for name in methods)
             print(f"{clip:<20}{gap:>4}  {cells}", flush=True)
     print()
-    judge(options.gaps, results)
+    judge(options.gaps, results, is_whole=options.clips == list(CLIPS))
 
 
 if __name__ == "__main__":
