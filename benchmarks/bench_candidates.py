@@ -25,7 +25,7 @@ from evfr._core.gop import ListField
 from evfr.video import StreamVectors, frames
 from evfr.video._luma import grey_of_rgb
 
-COUNT = 40
+COUNT = 24
 
 
 def fetch(picture: np.ndarray, flow: np.ndarray, cell: int) -> np.ndarray:
