@@ -31,6 +31,10 @@ def video(**changes: Any) -> SimpleNamespace:
         "gop_length_max": 30,
         "picture_types": {"P": 213, "I": 8},
         "has_motion_vectors": True,
+        "motion_vector_frame_count": 213,
+        "motion_vector_lists": (0,),
+        "intra_share": 0.031,
+        "b_run_max": 0,
         "problems": (),
     }
     return SimpleNamespace(**{**facts, **changes})
@@ -72,11 +76,24 @@ def test_inspect_has_a_row_per_video(capsys: pytest.CaptureFixture[str]) -> None
         "30)",
         "I:8",
         "P:213",
-        "yes",
+        "213/213",
+        "L0",
+        "intra",
+        "3%",
     ]
     assert "221 (claims 300)" in second
     assert "960x540 rot90" in second
     assert "25 VFR" in second
+
+
+def test_inspect_says_what_vectors_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+    types = {"I": 1, "P": 15, "B": 44}
+    out = inspected(
+        capsys, video(picture_types=types, b_run_max=3, motion_vector_lists=(0, 1), motion_vector_frame_count=59)
+    )
+    assert "B:44 I:1 P:15 (3 B in a row)" in out and "59/59 L0+1 intra 3%" in out
+    plain = inspected(capsys, video(motion_vector_lists=(), intra_share=0.0))
+    assert "213/213\n" in "\n".join(line.rstrip() for line in plain.splitlines()) + "\n"
 
 
 def test_inspect_of_a_failed_video_and_of_unknown_rate(capsys: pytest.CaptureFixture[str]) -> None:

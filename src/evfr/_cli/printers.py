@@ -65,6 +65,7 @@ def _inspect_row(video: Any) -> tuple[str, ...]:
     mean = f"{video.gop_length_mean:.{0 if video.gop_length_mean >= 100 else 1}f}"
     gop = f"{mean} (max {video.gop_length_max})"
     types = " ".join(f"{name}:{count}" for name, count in sorted(dict(video.picture_types).items()))
+    types += f" ({video.b_run_max} B in a row)" if video.b_run_max else ""
     return (
         video.path,
         f"{video.codec} {video.pixel_format}",
@@ -74,9 +75,19 @@ def _inspect_row(video: Any) -> tuple[str, ...]:
         format_seconds(video.duration_seconds),
         gop,
         types,
-        "yes" if video.has_motion_vectors else "no",
+        _vectors_cell(video),
         codes,
     )
+
+
+def _vectors_cell(video: Any) -> str:
+    """Say on how many P and B frames there are vectors, of which lists, and how much of them is intra."""
+    if not video.has_motion_vectors:
+        return "no"
+    types = dict(video.picture_types)
+    text = f"{video.motion_vector_frame_count}/{types.get('P', 0) + types.get('B', 0)}"
+    text += f" L{'+'.join(map(str, video.motion_vector_lists))}" if video.motion_vector_lists else ""
+    return text + (f" intra {video.intra_share:.0%}" if video.intra_share else "")
 
 
 def print_score(result: Any) -> None:
