@@ -254,6 +254,18 @@ def test_frames_are_read_one_by_one():
     assert held
 
 
+def test_stretches_without_objects_cost_no_step_fields():
+    frames, masks = draw([Mover((34, 34), (0, 2))], 5, SIZE)
+
+    def maker(given, numbers):
+        raise AssertionError("step fields were made")
+
+    carried = motion(interval_of(frames, masks & False), steps={"proxy": maker})
+    assert carried.masks == ((),) * 5
+    cut = replace(interval_of(frames, masks, sides=("left",)), cuts=(1,))
+    assert motion(cut, steps={"proxy": maker}).masks[0][0] is cut.left.masks[0]
+
+
 def test_copy_takes_the_nearer_frame_by_number():
     """Frames 0, 1, 8, 9: frame 1 is nearer to the left, 8 to the right, whatever their positions."""
     frames, masks = draw([Mover((34, 34), (0, 2))], 4, SIZE)

@@ -176,6 +176,10 @@ def _carry(
     columns = {name: np.full(shape, np.nan) for name in ("score", *MEASURED)}
     ends: list[CarryEnd] = []
     for stretch, named in _stretches(interval):
+        has_object = any(mask is not None and not mask.is_empty for side in named for mask in given[side])
+        if len(stretch) < 2 or not has_object:
+            # Nothing to carry: long stretches without objects cost no step fields.
+            continue
         frames = [interval.frames[t] for t in stretch]
         index = interval.frame_index[stretch.start : stretch.stop]
         hops = make_hops(step, frames, index, steps)
