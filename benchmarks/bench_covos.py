@@ -8,9 +8,9 @@ First part, default: the paper's warp (mean of both references at a quarter of t
 with intra cells filled, and at full size; against ours, which weighs the references by their compensated residuals. All
 of them without a decoder; then our correction, and the paper's, which is meant to be followed by its decoder.
 
-Second part, ``--decoder``: a decoder trained on six clips in minutes of CPU, tried on the other three, in three folds;
-half size and the first 17 frames for the sake of time. Its low-level features are random: no ImageNet weights
-of ResNet-50 come with evfr, and the paper's decoder had them.
+Second part, ``--decoder [ITERATIONS [FOLDS]]``: a decoder trained on six clips in minutes of CPU, tried on the other
+three, in three folds; half size and the first 17 frames for the sake of time. Its low-level features are random: no
+ImageNet weights of ResNet-50 come with evfr, and the paper's decoder had them.
 """
 
 from __future__ import annotations
@@ -160,7 +160,7 @@ class Cached:
         return self.network.decode(*inputs)
 
 
-def compare_decoder(iterations: int) -> dict[str, bool]:
+def compare_decoder(iterations: int, folds: Sequence[int]) -> dict[str, bool]:
     """Train on two thirds of the clips and try on the others, in three folds."""
     import torch
 
@@ -194,7 +194,7 @@ def compare_decoder(iterations: int) -> dict[str, bool]:
         print(f"{clip}: {samples[clip]}, {time.process_time() - begin:.0f} s CPU", flush=True)
     rows = []
     print(f"{'held out':<20}{'untrained':>12}{'own warp':>12}{'decoded':>12}{'gain':>9}{'full size':>12}")
-    for fold in range(3):
+    for fold in folds:
         held = CLIPS[fold * 3 : fold * 3 + 3]
         parts = [samples[clip] for clip in CLIPS if clip not in held]
         joined = CovosSamples(
@@ -248,7 +248,7 @@ def main() -> None:
     )
     if "--decoder" in sys.argv:
         rest = [word for word in sys.argv[1:] if word.isdigit()]
-        claims = compare_decoder(int(rest[0]) if rest else 150)
+        claims = compare_decoder(int(rest[0]) if rest else 200, [int(word) for word in rest[1:]] or range(3))
     else:
         claims = compare_warps(3, tuple(VARIANTS)) | compare_warps(
             4, ("paper", "mean, filled", "mean, full size", "weighted")
