@@ -16,7 +16,7 @@ from evfr._core.annotations import SOURCES, AnnotatedVideo, Category, ObjectRow,
 from evfr._core.masks import Rle, iou
 from evfr.annotations import read, write
 from evfr.errors import AnnotationError, VideoError
-from evfr.propagation import Carried, Interval
+from evfr.propagation import Carried, CarryEnd, Interval
 from evfr.propagation import _copy as copy_module
 from evfr.video import scan
 from helpers.clips import write_clip
@@ -210,6 +210,26 @@ def test_a_propagator_that_fails_on_one_stretch_leaves_the_others(
     carried = result.annotations.take(result.annotations.source == CARRIED)
     assert set(carried.frame_index.tolist()) == set(range(20)) - set(KEYS) - set(range(7, 12))
     assert result.method == "fragile"
+
+
+def test_where_an_object_was_lost_is_looked_at_first(
+    drawn: tuple[Path, Any], options: dict[str, Any]
+) -> None:
+    path, masks = drawn
+
+    def loses(interval: Interval, *, steps: Any = None) -> Carried:
+        carried = copy_module.copy(interval)
+        boxes, rows = carried.boxes_xyxy.copy(), [list(row) for row in carried.masks]
+        boxes[9:, 0] = np.nan
+        for row in rows[9:]:
+            row[0] = None
+        return replace(
+            carried, boxes_xyxy=boxes, masks=tuple(map(tuple, rows)), ends=(CarryEnd(10, 9, "left", "lost"),)
+        )
+
+    result = evfr.propagate(path, labels=labels_of(masks, (0,)), method=loses, review_n=1, **options)
+    assert 9 <= result.review.frame_index[0] < 20
+    assert result.review.gain[0] > 5, "eleven frames without the object weigh more than those with it"
 
 
 def test_boxes_and_masks_together(drawn: tuple[Path, Any], options: dict[str, Any]) -> None:

@@ -242,7 +242,7 @@ def judge(
         labeled=np.flatnonzero(video.is_labeled),
         n=review_n,
         cuts=[int(cut) for cut in cuts],
-        is_unreached=~video.is_reached & table.is_selectable,
+        is_unreached=(~video.is_reached | _is_lost(video)) & table.is_selectable,
         is_allowed=table.is_selectable,
     )
     return Judged(
@@ -256,6 +256,28 @@ def judge(
         decision.below_count if min_trust is not None else 0,
         queue,
     )
+
+
+def _is_lost(video: WholeVideo) -> NDArray[np.bool_]:
+    """Return the frames, up to the next label, on which an object is missing because it was lost on the way."""
+    import numpy as np
+
+    is_absent = np.asarray(np.isnan(video.boxes_xyxy).any(axis=2))
+    out = np.zeros(len(is_absent), np.bool_)
+    labeled = np.flatnonzero(video.is_labeled)
+    for end in video.ends:
+        if end.reason in ("cut", "damaged"):
+            continue
+        k = int(np.searchsorted(video.track_ids, end.track_id))
+        first, last = end.frame_index, end.frame_index
+        if end.side == "left":
+            later = labeled[labeled >= first]
+            last = int(later[0]) - 1 if len(later) else len(is_absent) - 1
+        else:
+            earlier = labeled[labeled <= last]
+            first = int(earlier[-1]) + 1 if len(earlier) else 0
+        out[first : last + 1] |= is_absent[first : last + 1, k]
+    return out
 
 
 def assemble_labels(

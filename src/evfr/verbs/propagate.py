@@ -276,8 +276,9 @@ def _notes(carried: Any, labelled: int) -> list[str]:
         notes.append(f"{carried.cached} of {len(carried.stretches)} stretches were in the store")
     frames = len({int(frame) for frame in carried.held.frames})
     if frames:
+        missed = f"; {carried.held.missed} more were not carried there" if carried.held.missed else ""
         notes.append(
-            f"trust was fitted on {len(carried.held)} objects of {frames} labelled frames held out in turn"
+            f"trust was fitted on {len(carried.held)} objects of {frames} labelled frames held out in turn{missed}"
         )
     else:
         notes.append(
