@@ -14,7 +14,7 @@ help:
 check: format-check lint types docs test
 
 test:
-	$(PYTHON) -m pytest -q
+	$(PYTHON) -m pytest -q -n auto --dist loadfile
 
 test-slow:
 	$(PYTHON) -m pytest -q -m "slow or not slow"
