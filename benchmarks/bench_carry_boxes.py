@@ -4,7 +4,7 @@ Every 5th, 10th or 25th frame is labelled; scored are the frames in between, for
 name and where the truth has a box. IoU is the mean over frames and tracks of a clip; means over clips weigh each clip
 alike. Truth: boxes of the flies' body points (MOT text), PETS 2009 S2L1 (MOT text, scaled to the video), tight boxes of
 the masks of DAVIS and of the chair. Nothing was chosen on the clips marked "new"; the size at which points are tracked,
-their window and the inlier distance, which METHODS leaves open, were chosen on the others.
+their window and the inlier distance, which no paper states, were chosen on the others.
 
 What a user would do instead: interpolate linearly, as annotation tools do. The straight line is computed twice, by
 ``linear`` and by ``numpy.interp``, and compared. CPU time per carried frame and object includes greys, motion, fusion

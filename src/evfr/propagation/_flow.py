@@ -35,7 +35,7 @@ def flow(
     step: str = "dis",
     fusion: Literal["residual", "distance"] = "residual",
 ) -> Carried:
-    """Carry masks along optical flow, from both sides (METHODS 5; ours).
+    """Carry masks along optical flow, from both sides (ours).
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def flow(
 def motion(
     interval: Interval, *, steps: Mapping[str, StepFieldMaker] | None = None, step: str = "proxy"
 ) -> Carried:
-    """Carry masks along the motion vectors of a codec, from both sides: the fast tier (METHODS 5; ours).
+    """Carry masks along the motion vectors of a codec, from both sides: the fast tier (ours).
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ def motion(
 def default(
     interval: Interval, *, steps: Mapping[str, StepFieldMaker] | None = None, step: str = "best"
 ) -> Carried:
-    """Carry masks along the best step field from both sides, and match what no side explains (METHODS 5; ours).
+    """Carry masks along the best step field from both sides, and match what no side explains (ours).
 
     Parameters
     ----------

@@ -66,7 +66,7 @@ def session(
     session: str | SessionMaker = "",
     device: str = "auto",
 ) -> Carried:
-    """Carry labels by a learned propagator of the user's, for example SAM 2 or Cutie (ours; METHODS 5, tier `strong`).
+    """Carry labels by a learned propagator of the user's, for example SAM 2 or Cutie (ours).
 
     Parameters
     ----------

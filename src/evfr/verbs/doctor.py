@@ -31,6 +31,7 @@ EXTRAS = {
     "ray": ("ray",),
     "remote": ("fsspec", "s3fs", "gcsfs"),
     "plot": ("matplotlib",),
+    "metrics": ("motrics", "scipy"),
 }
 TORCH_TO_TORCHVISION_MINOR = 15
 """torch 2.N is built with torchvision 0.(N + 15), since torch 2.0."""
@@ -169,7 +170,10 @@ def _check_x264() -> Check:
     if "libx264" in av.codecs_available:
         return Check("libx264", "ok", "encoder present")
     return Check(
-        "libx264", "missing", "no encoder", "evfr demo draws its clip with another encoder; that is fine"
+        "libx264",
+        "missing",
+        "no encoder",
+        "evfr demo draws its clip with another encoder; evfr propagate needs --step dis, or --method flow",
     )
 
 
