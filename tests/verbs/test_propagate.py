@@ -19,7 +19,7 @@ from evfr.errors import AnnotationError, VideoError
 from evfr.propagation import Carried, CarryEnd, Interval
 from evfr.propagation import _copy as copy_module
 from evfr.video import scan
-from helpers.clips import write_clip
+from helpers.clips import remux, write_clip
 from helpers.moving import Mover, draw
 
 KEYS = (0, 6, 12, 18)
@@ -398,3 +398,39 @@ def test_command_line_prints_what_counts(
             ["propagate", str(path), "--labels", str(tmp_path / "none.json"), "--out", str(options["out"])]
         )
     assert caught.value.code == 1 and "does not exist" in capsys.readouterr().err
+
+
+def test_a_damaged_stretch_between_two_labels_is_left_out_and_named(
+    options: dict[str, Any], tmp_path: Path
+) -> None:
+    frames, masks = draw(MOVERS, 20)
+    whole = write_clip(tmp_path / "whole.mp4", frames, gop=5, b_frames=0)
+    path = remux(
+        whole, tmp_path / "clip.mp4", edit=lambda n, data: data[:40] + b"\0" * 60 if n == 6 else data
+    )
+    table, _, _ = scan(path)
+    damaged = np.flatnonzero(~table.is_selectable)
+    assert damaged.tolist() == [6, 7, 8, 9], "from the broken packet to the next I frame"
+    result = evfr.propagate(path, labels=labels_of(masks, (0, 19)), method="copy", **options)
+    assert result.annotations.videos[0].frame_index.tolist() == [*range(6), *range(10, 20)]
+    assert result.frame_counts["unreached"] == 4
+    assert {(end.frame_index, end.side, end.reason) for end in result.ends} == {
+        (6, "left", "damaged"),
+        (9, "right", "damaged"),
+    }
+    assert not set(result.review.frame_index.tolist()) & set(damaged.tolist()), "nobody can label them"
+    kept = evfr.propagate(path, labels=labels_of(masks, (0, 19)), method="copy", damaged="keep", **options)
+    assert kept.frame_counts["unreached"] == len(table) - int(table.is_decoded.sum())
+
+
+def test_a_frame_that_is_labelled_and_empty_says_that_nothing_is_there(
+    drawn: tuple[Path, Any], options: dict[str, Any]
+) -> None:
+    path, masks = drawn
+    given = labels_of(masks, (0, 6, 12))
+    given = given.take(given.frame_index != 6)
+    result = evfr.propagate(path, labels=given, method="copy", **{**options, "held_out": 0})
+    found = result.annotations
+    assert not len(found.rows_at("clip.mp4", 6)) and 6 in found.videos[0].frame_index
+    # The nearest labelled frame decides: 4 and 5 are nearer to the empty one.
+    assert len(found.rows_at("clip.mp4", 2)) == 2 and not len(found.rows_at("clip.mp4", 5))
