@@ -49,7 +49,7 @@ def cli_page() -> str:
         if family:
             for method in cli.load(family.methods):
                 own = list(cli.read_method_options(family, method))
-                lines += [f"### Options of `--{family.parameter} {method}`\n"]
+                lines += [f"### Options of `{family.words(method)}`\n"]
                 lines += _rows(own, "option") if own else ["None of its own.\n"]
     return _tidy(lines)
 

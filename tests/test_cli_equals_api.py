@@ -105,7 +105,8 @@ def test_a_method_is_chosen_by_a_key_of_its_dict(command: str) -> None:
     signature = cli.offer_methods(family, read_signature(cli.load(cli.COMMANDS[command])))
     (spec,) = (spec for spec in signature.parameters if spec.name == family.parameter)
     assert spec.choices == tuple(cli.load(family.methods))
-    assert spec.default in spec.choices
+    assert spec.is_argument is spec.is_required is family.is_argument
+    assert family.is_argument or spec.default in spec.choices
     plain = next(
         s for s in read_signature(cli.load(cli.COMMANDS[command])).parameters if s.name == family.parameter
     )

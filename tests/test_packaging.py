@@ -60,7 +60,7 @@ def test_ci_runs_the_readme_command_as_printed() -> None:
         text=True,
     )
     assert done.stdout.strip() in (ROOT / "README.md").read_text()
-    assert done.stdout.strip().endswith("-m pytest -q")
+    assert done.stdout.strip().endswith("-m pytest -q -n auto --dist loadfile")
 
 
 @pytest.fixture(scope="module")

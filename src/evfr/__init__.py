@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from evfr.verbs.score import score
     from evfr.verbs.search import search
     from evfr.verbs.select import select
+    from evfr.verbs.train import train
     from evfr.video import open_video
 
 __version__ = "0.1.0"
@@ -42,6 +43,7 @@ _EXPORTS = {
     "score": "evfr.verbs.score",
     "search": "evfr.verbs.search",
     "select": "evfr.verbs.select",
+    "train": "evfr.verbs.train",
 }
 _FAMILIES = (
     *("annotations", "datasets", "distributed", "embeddings", "metrics", "models", "propagation", "reports"),
@@ -64,6 +66,7 @@ __all__ = [
     "score",
     "search",
     "select",
+    "train",
 ]
 
 

@@ -36,6 +36,7 @@ COMMANDS = {
     "propagate": "evfr.verbs.propagate:propagate",
     "evaluate": "evfr.verbs.evaluate:evaluate",
     "overlay": "evfr.verbs.overlay:overlay",
+    "train": "evfr.verbs.train:train",
     "search": "evfr.verbs.search:search",
     "dedup": "evfr.verbs.dedup:dedup",
     "compact": "evfr.verbs.compact:compact",
@@ -60,12 +61,19 @@ class MethodFamily:
         ``module:dict`` of the methods by name.
     supplied : tuple of str
         Keywords of a method that the verb fills in itself.
+    is_argument : bool
+        Whether the name is an argument (``evfr train covos``) instead of an option (``--method farthest``).
     """
 
     parameter: str
     options: str
     methods: str
     supplied: tuple[str, ...]
+    is_argument: bool = False
+
+    def words(self, method: str) -> str:
+        """Return how a command line names a method."""
+        return method if self.is_argument else f"--{self.parameter} {method}"
 
 
 METHODS = {
@@ -80,6 +88,9 @@ METHODS = {
         "method_options",
         "evfr.verbs._carry_method:METHODS",
         ("interval", "steps", "stream", "cost"),
+    ),
+    "train": MethodFamily(
+        "model", "model_options", "evfr.verbs.train:TRAINERS", ("clips", "recipe", "out"), is_argument=True
     ),
 }
 
@@ -215,7 +226,7 @@ def read_method_options(family: MethodFamily, method: str) -> tuple[ParameterSpe
         Without what the verb supplies.
     """
     specs = read_signature(load(family.methods)[method], skip=family.supplied).parameters
-    title = f"Options of --{family.parameter} {method}"
+    title = f"Options of {family.words(method)}"
     return tuple(replace(spec, section=title) for spec in specs if not spec.is_argument)
 
 
@@ -248,17 +259,18 @@ def _read_method(
     family: MethodFamily, signature: CommandSignature, words: Sequence[str]
 ) -> tuple[ParameterSpec, ...]:
     """Find the method that a command line names, and refuse options of the others."""
-    flag = f"--{family.parameter}"
-    chosen = next(spec for spec in signature.parameters if spec.name == family.parameter).default
-    ahead = list(words[: words.index("--")] if "--" in words else words)
-    for word, following in zip(ahead, [*ahead[1:], ""], strict=True):
-        if word == flag:
-            chosen = following
-        elif word.startswith(f"{flag}="):
-            chosen = word.partition("=")[2]
     methods = load(family.methods)
-    if chosen not in methods:
-        raise UsageProblem(f"{flag} {chosen!r} is unknown; give one of {', '.join(methods)}")
+    ahead = list(words[: words.index("--")] if "--" in words else words)
+    if family.is_argument:
+        chosen = next((word for word in ahead[1:] if word in methods), None)
+        if chosen is None:
+            return ()  # typer says what is missing, or shows the help
+    else:
+        chosen = _chosen_by_option(family, signature, ahead)
+        if chosen not in methods:
+            raise UsageProblem(
+                f"--{family.parameter} {chosen!r} is unknown; give one of {', '.join(methods)}"
+            )
     own = read_method_options(family, chosen)
     known = {spec.option for spec in (*own, *signature.parameters)}
     owners: dict[str, list[str]] = {}
@@ -269,10 +281,22 @@ def _read_method(
         option = word.partition("=")[0]
         if option in owners and option not in known:
             raise UsageProblem(
-                f"{option} is an option of {flag} {' and '.join(owners[option])}, not of {flag} {chosen}; "
-                f"add {flag} {owners[option][0]} or leave it out"
+                f"{option} is an option of {family.words(' and '.join(owners[option]))}, not of "
+                f"{family.words(chosen)}; add {family.words(owners[option][0])} or leave it out"
             )
     return own
+
+
+def _chosen_by_option(family: MethodFamily, signature: CommandSignature, words: Sequence[str]) -> Any:
+    """Return the method that the option names, or its default."""
+    flag = f"--{family.parameter}"
+    chosen = next(spec for spec in signature.parameters if spec.name == family.parameter).default
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        if word == flag:
+            chosen = following
+        elif word.startswith(f"{flag}="):
+            chosen = word.partition("=")[2]
+    return chosen
 
 
 def _make_callback(

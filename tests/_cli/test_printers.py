@@ -12,6 +12,11 @@ from evfr._cli.printers import print_doctor, print_extract, print_inspect, print
 HOSTILE = "a\nb\x1b[31m[/x]<b>\udcff.mp4"
 
 
+@pytest.fixture(autouse=True)
+def wide_screen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+
+
 def video(**changes: Any) -> SimpleNamespace:
     facts: dict[str, Any] = {
         "path": "drive.mp4",
@@ -89,7 +94,8 @@ def test_inspect_has_a_row_per_video(capsys: pytest.CaptureFixture[str]) -> None
 def test_inspect_says_what_vectors_there_are(capsys: pytest.CaptureFixture[str]) -> None:
     types = {"I": 1, "P": 15, "B": 44}
     out = inspected(
-        capsys, video(picture_types=types, b_run_max=3, motion_vector_lists=(0, 1), motion_vector_frame_count=59)
+        capsys,
+        video(picture_types=types, b_run_max=3, motion_vector_lists=(0, 1), motion_vector_frame_count=59),
     )
     assert "B:44 I:1 P:15 (3 B in a row)" in out and "59/59 L0+1 intra 3%" in out
     plain = inspected(capsys, video(motion_vector_lists=(), intra_share=0.0))

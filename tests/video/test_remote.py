@@ -47,7 +47,9 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     head = int.from_bytes(data[at : at + 4], "big")
     # A free box at the end moves nothing that offsets point to.
     padded = plain.with_name("padded.mp4")
-    padded.write_bytes(data + ballast.to_bytes(4, "big") + b"free" + np.random.default_rng(0).bytes(ballast - 8))
+    padded.write_bytes(
+        data + ballast.to_bytes(4, "big") + b"free" + np.random.default_rng(0).bytes(ballast - 8)
+    )
     assert at == 0 and head > 0
     return padded
 

@@ -60,7 +60,7 @@ class TrainResult:
 
 
 def train(
-    model: Literal["covos"],
+    model: str,
     videos: Sequence[str | Path],
     *,
     labels: str | Path,
@@ -80,8 +80,8 @@ def train(
 
     Parameters
     ----------
-    model : {"covos"}
-        What to train: the decoder of ``evfr propagate --method covos``.
+    model : str
+        What to train: ``covos``, the decoder of ``evfr propagate --method covos``.
     videos : sequence of path
         Video files, or folders or zips of images. Each has labels under its name, on runs of consecutive frames.
     labels : path
@@ -93,13 +93,13 @@ def train(
     iterations : int
         Steps of the optimizer.
     learning_rate : float
-        Its peak.
+        Highest learning rate.
     optimizer : {"adam", "sgd"}
         Adam, or SGD with momentum .9.
     schedule : {"constant", "cosine", "polynomial"}
         How the learning rate falls.
     warmup : int
-        Iterations over which it rises from 0 first.
+        Iterations over which it rises from 0 first; one less than ITERATIONS where there are not as many.
     weight_decay : float
         Of the optimizer.
     seed : int
