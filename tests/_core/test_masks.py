@@ -12,7 +12,6 @@ from pycocotools import mask as coco_mask
 
 from evfr._core.masks import Rle, box_iou, intersection_area, iou, iou_matrix, union
 
-
 # pycocotools converts arrays in a way that numpy 2 warns of.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
