@@ -55,7 +55,7 @@ def read_bitmasks(place: Place, numbering: Numbering, categories: tuple[Category
         raise AnnotationError(f"{place.path} holds neither JSON files nor PNG bitmasks")
     known = {category.category_id for category in categories}
     videos, rows = [], []
-    for folder, names in folders.items():
+    for folder, names in sorted(folders.items(), key=lambda item: item[0].name):
         video_id = folder.name or place.path.stem
         size: tuple[int, int] | None = None
         frames: set[int] = set()

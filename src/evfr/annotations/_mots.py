@@ -103,13 +103,13 @@ def read_mots(
                 raise AnnotationError(
                     f"{path} holds {len(texts)} text files and {len(pictures)} PNG files; give a folder with either"
                 )
-            for name in texts:
+            for name in sorted(texts, key=lambda name: PurePosixPath(name).stem):
                 text = decode_text(place.read(name), f"{path}/{name}")
                 parts.append(_text_part(f"{path}/{name}", text, PurePosixPath(name).stem, known, None))
             folders = defaultdict(list)
             for name in pictures:
                 folders[PurePosixPath(name).parent].append(name)
-            for folder, names in folders.items():
+            for folder, names in sorted(folders.items(), key=lambda item: item[0].name):
                 read = ((f"{path}/{name}", frame_number(name, str(path)), place.read(name)) for name in names)
                 parts.append(_png_part(folder.name or path.stem, read, known))
     if len(parts) > 1 and (video_id is not None or length is not None):
