@@ -35,7 +35,7 @@ def test_json_round_trip(labels, start, stride):
         assert_equal_labels(read_bdd(Path(folder), **options), labels)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     labels=label_sets(
         keeps=frozenset({"masks", "tracks", "categories", "is_crowd", "empty_frames", "frame_numbers"}),
