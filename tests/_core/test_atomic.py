@@ -140,6 +140,7 @@ def test_every_fault_of_the_store(tmp_path: Path, code: int, is_partial: bool) -
         assert store.path(key).read_bytes() == good
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
 def test_every_fault_of_compact_and_of_the_hash_cache(
     tmp_path: Path, code: int, monkeypatch: pytest.MonkeyPatch
