@@ -66,7 +66,8 @@ def raw_vectors(path: Path, threads: int) -> list[bytes]:
             data: Any = frame.side_data.get(SideDataType.MOTION_VECTORS)  # type: ignore[call-overload]
             vectors = np.frombuffer(b"" if data is None else bytes(data), MOTION_VECTOR_DTYPE)
             clean = np.zeros(len(vectors), MOTION_VECTOR_DTYPE)
-            clean[:] = vectors
+            for name in MOTION_VECTOR_DTYPE.names or ():
+                clean[name] = vectors[name]
             found.append(clean.tobytes())
         return found
 
