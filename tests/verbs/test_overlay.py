@@ -215,10 +215,10 @@ def test_labels_that_do_not_fit(clip: Path, tmp_path: Path, options: dict[str, A
         overlay(clip, labels=labels(192, 128), out=out, **options)
     overlay(clip, labels=labels(192, 128), out=tmp_path / "scaled.mp4", label_scale=0.5, **options)
     with pytest.raises(
-        AnnotationError, match=r"the labels: no annotated frame of clip\.mp4; there is nothing"
+        AnnotationError, match=r"the labels have no annotated frame of clip\.mp4; there is nothing"
     ):
         overlay(clip, labels=labels(frames=()), out=out, **options)
-    with pytest.raises(AnnotationError, match="the labels: no video in them; there is nothing to draw"):
+    with pytest.raises(AnnotationError, match="the labels are of no video; give a file"):
         overlay(clip, labels=VideoAnnotations.build((), (), []), out=out, **options)
     with pytest.raises(AnnotationError, match="does not exist"):
         overlay(clip, labels=tmp_path / "none.json", out=out, **options)
@@ -230,7 +230,8 @@ def test_one_of_several_videos_is_named(clip: Path, tmp_path: Path, options: dic
 
     both = concatenate([labels(name="a"), labels(name="b")])
     with pytest.raises(
-        AnnotationError, match=r"labels of 2 videos, and which is clip\.mp4 is not certain; .*: a, b"
+        AnnotationError,
+        match=r"2 videos and none is certainly 'clip\.mp4'; give label_video, one of \['a', 'b'\]",
     ):
         overlay(clip, labels=both, out=tmp_path / "a.mp4", **options)
     assert overlay(clip, labels=both, out=tmp_path / "a.mp4", label_video="b", **options).object_count == 3

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from evfr._core.annotations import VideoAnnotations
     from evfr._core.types import FrameTable, Problem
-    from evfr.verbs._measure import Measured
 
 __all__ = ["OverlayResult", "overlay"]
 
@@ -74,6 +73,7 @@ def overlay(
     label_format: str = "auto",
     label_options: Mapping[str, int | float | str] | None = None,
     label_video: str | None = None,
+    label_names: Literal["index", "extract", "pictures", "pts"] = "index",
     label_scale: float | None = None,
     low_trust: float = 0.5,
     labeled_only: bool = False,
@@ -107,6 +107,9 @@ def overlay(
         Keywords of that format's reader, for example how files are numbered.
     label_video : str or None
         Which video of the label file this is; None where it has only one, or one with the same bytes or name.
+    label_names : {"index", "extract", "pictures", "pts"}
+        How a labelled frame is found in the video: by its number; by file names as ``evfr extract`` writes them; by
+        the names of the pictures of an image folder; by its time stamp.
     label_scale : float or None
         Factor from the labels' pixels to the video's, where they were made on pictures of another size.
     low_trust : float
@@ -165,8 +168,9 @@ def overlay(
     from evfr._core.atomic import refuse_remote
     from evfr._core.progress import current_progress
     from evfr._core.remote_store import store_root
-    from evfr.errors import VideoError
+    from evfr.errors import AnnotationError, VideoError
     from evfr.reports import draw_labels
+    from evfr.verbs._labels import fit_labels
     from evfr.verbs._measure import default_store, measure
     from evfr.video import open_video, resolve_inputs
 
@@ -193,7 +197,17 @@ def overlay(
     if table is None:
         raise VideoError(measured.problems[0])
     name = measured.source.video_id
-    given = _labels(labels, measured, label_format, label_options or {}, label_video, label_scale)
+    given = fit_labels(
+        labels,
+        measured,
+        label_format=label_format,
+        label_options=label_options or {},
+        label_video=label_video,
+        label_names=label_names,
+        label_scale=label_scale,
+    )
+    if not len(given.videos[0].frame_index):
+        raise AnnotationError(f"the labels have no annotated frame of {name}; there is nothing to draw")
     annotated = set(given.videos[0].frame_index.tolist())
     progress = current_progress()
     progress.start("drawing", len(annotated) if labeled_only else int(table.is_decoded.sum()))
@@ -237,44 +251,6 @@ def _check(out: Path, low_trust: float, quality: int, crf: int) -> None:
         raise InputError(f"{out} is there already; give a new name, or remove it first")
     if out.is_dir() and out.suffix:
         raise InputError(f"{out} is a folder; give a file name for the clip")
-
-
-def _labels(
-    labels: str | Path | VideoAnnotations,
-    measured: Measured,
-    label_format: str,
-    options: Mapping[str, int | float | str],
-    label_video: str | None,
-    scale: float | None,
-) -> VideoAnnotations:
-    """Return the labels of this one video, fitted to its frames."""
-    from evfr._core.annotations import VideoAnnotations
-    from evfr.annotations import bind, read
-    from evfr.errors import AnnotationError
-    from evfr.video import printable
-
-    is_value = isinstance(labels, VideoAnnotations)
-    given = labels if isinstance(labels, VideoAnnotations) else read(labels, format=label_format, **options)
-    where = "the labels" if is_value else printable(str(labels))
-    name, digest, table = measured.source.video_id, measured.digest or "", measured.table
-    assert table is not None
-    chosen = label_video
-    if chosen is None and len(given.videos) > 1:
-        same = [video.video_id for video in given.videos if digest and video.content_hash == digest]
-        same = same or [video.video_id for video in given.videos if video.video_id == name]
-        if len(same) != 1:
-            some = ", ".join(video.video_id for video in given.videos[:5])
-            raise AnnotationError(
-                f"{where}: labels of {len(given.videos)} videos, and which is {name} is not certain; say so with "
-                f"label_video, one of: {some}"
-            )
-        chosen = same[0]
-    if not given.videos:
-        raise AnnotationError(f"{where}: no video in them; there is nothing to draw")
-    fitted = bind(given, table, video_id=chosen, scale=scale, content_hash=digest, name=name)
-    if len(fitted.videos[0].frame_index) == 0:
-        raise AnnotationError(f"{where}: no annotated frame of {name}; there is nothing to draw")
-    return fitted
 
 
 def _caption(

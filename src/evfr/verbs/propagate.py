@@ -148,8 +148,8 @@ def propagate(
     from evfr.verbs._carry import CarryJob, carry_video
     from evfr.verbs._carry_labels import assemble_labels, judge, whole_video
     from evfr.verbs._carry_method import bind_method
-    from evfr.verbs._carry_read import read_labels
     from evfr.verbs._carry_write import check_out, write_labels, write_review
+    from evfr.verbs._labels import read_labels
     from evfr.verbs._measure import default_store, measure
     from evfr.video import resolve_inputs
 

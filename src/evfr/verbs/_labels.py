@@ -1,4 +1,4 @@
-"""Read labels for one video and fit them to its true frames."""
+"""Read labels for one video and fit them to its true frames: to be carried, or to be drawn."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from evfr._core.annotations import VideoAnnotations
     from evfr.verbs._measure import Measured
 
-__all__ = ["LabelNames", "read_labels"]
+__all__ = ["LabelNames", "fit_labels", "read_labels"]
 
 LabelNames = Literal["index", "extract", "pictures", "pts"]
 
@@ -29,12 +29,56 @@ def read_labels(
     label_scale: float | None,
     label_frames: Sequence[str | int],
 ) -> VideoAnnotations:
-    """Return the labels of one video on its own frames, every object with a track.
+    """Return the labels of one video on its own frames, fit to be carried: every object with a track.
+
+    Parameters
+    ----------
+    labels, measured, label_format, label_options, label_video, label_names, label_scale
+        As in `fit_labels`.
+    label_frames : sequence of str or int
+        Use the labels of these frames only; empty uses all.
+
+    Returns
+    -------
+    VideoAnnotations
+        One video, named as in this run.
+
+    Raises
+    ------
+    AnnotationError
+        If the labels cannot be read, do not fit, or cannot be carried.
+    ValueError
+        If an option does not exist, or does not fit the video.
+    """
+    bound = fit_labels(
+        labels,
+        measured,
+        label_format=label_format,
+        label_options=label_options,
+        label_video=label_video,
+        label_names=label_names,
+        label_scale=label_scale,
+    )
+    bound = _only_frames(bound, label_frames)
+    return _checked(bound, str(labels) if isinstance(labels, str | Path) else "the labels")
+
+
+def fit_labels(
+    labels: str | Path | VideoAnnotations,
+    measured: Measured,
+    *,
+    label_format: str,
+    label_options: Mapping[str, Any],
+    label_video: str | None,
+    label_names: LabelNames,
+    label_scale: float | None,
+) -> VideoAnnotations:
+    """Return the labels of one video on its own frames.
 
     Parameters
     ----------
     labels : path or VideoAnnotations
-        What people labelled.
+        The labels, perhaps of several videos.
     measured : Measured
         The video.
     label_format, label_options
@@ -46,8 +90,6 @@ def read_labels(
         the names of the pictures of an image folder; by its time stamp.
     label_scale : float or None
         From the labels' pixels to the video's.
-    label_frames : sequence of str or int
-        Use the labels of these frames only; empty uses all.
 
     Returns
     -------
@@ -68,7 +110,7 @@ def read_labels(
     found = _given(labels, measured, label_format, dict(label_options), label_names)
     name = _video_of(found, measured, label_video)
     by, frame_of = _rule(found.video(name).file_names, measured, label_names)
-    bound = bind(
+    return bind(
         found,
         table,
         video_id=name,
@@ -79,8 +121,6 @@ def read_labels(
         name=measured.source.video_id,
         path=str(measured.source.path),
     )
-    bound = _only_frames(bound, label_frames)
-    return _checked(bound, str(labels) if isinstance(labels, str | Path) else "the labels")
 
 
 def _given(
@@ -117,6 +157,8 @@ def _given(
 def _video_of(found: VideoAnnotations, measured: Measured, label_video: str | None) -> str:
     """Return which video of the labels this is: the one named, of the same bytes, or the only one."""
     names = [video.video_id for video in found.videos]
+    if not names:
+        raise AnnotationError("the labels are of no video; give a file that names the frames they are for")
     if label_video is not None:
         if label_video not in names:
             raise AnnotationError(f"the labels have no video {label_video!r}; they have {names[:20]}")
