@@ -9,9 +9,10 @@ import sys
 import numpy as np
 import pytest
 
+from evfr._core.tensor_files import read_state_dict, tensor_names
 from evfr.embeddings import ModelEmbedder, Preprocess, TextEmbedder, make_embedder, preprocess_of
 from evfr.embeddings._imagenet import resnet50_preprocess
-from evfr.embeddings._weights import load_into, read_state_dict, tensor_names
+from evfr.embeddings._weights import load_into
 from evfr.errors import InputError, MissingExtraError
 
 
@@ -115,7 +116,7 @@ def test_the_hash_of_the_second_weights_tells_the_recipe(tmp_path, monkeypatch):
     path = tmp_path / "weights.pth"
     path.write_bytes(b"11")
     assert preprocess_of("resnet50", weights=path).size == 256
-    monkeypatch.setattr(_imagenet, "digest_of", lambda paths, algorithm: "11ad3fa6" + 56 * "0")
+    monkeypatch.setattr(_imagenet, "files_digest", lambda paths, algorithm: "11ad3fa6" + 56 * "0")
     assert preprocess_of("resnet50", weights=path).size == 232
 
 
@@ -203,13 +204,13 @@ def test_pickles_run_nothing(tmp_path):
     for name, content in [("code.pth", {"a": Malicious()}), ("object.pth", {"a": object()})]:
         torch.save(content, tmp_path / name)
         with pytest.raises(InputError, match=rf"{name} cannot be read as tensors only .*could run code"):
-            read_state_dict(tmp_path / name)
+            read_state_dict(tmp_path / name, extra="torch")
     (tmp_path / "plain.pth").write_bytes(pickle.dumps({"a": Malicious()}))
     with pytest.raises(InputError, match=r"plain\.pth cannot be read as tensors only"):
-        read_state_dict(tmp_path / "plain.pth")
+        read_state_dict(tmp_path / "plain.pth", extra="torch")
     torch.save({"a": 3}, tmp_path / "numbers.pth")
     with pytest.raises(InputError, match=r"numbers\.pth holds no state_dict"):
-        read_state_dict(tmp_path / "numbers.pth")
+        read_state_dict(tmp_path / "numbers.pth", extra="torch")
 
 
 @pytest.mark.parametrize("data", [b"", b"short", b"PK\x03\x04 no zip at all", b"\x80\x02}q\x00"])
@@ -218,7 +219,7 @@ def test_damaged_weights(data, tmp_path):
         path = tmp_path / f"w{suffix}"
         path.write_bytes(data)
         with pytest.raises(InputError, match=r"cannot be read as tensors only|is no safetensors file"):
-            read_state_dict(path)
+            read_state_dict(path, extra="torch")
 
 
 def test_cut_safetensors(tmp_path):
@@ -230,14 +231,16 @@ def test_cut_safetensors(tmp_path):
     assert tensor_names(path) == {"a"}
     path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(InputError, match="is no whole safetensors file"):
-        read_state_dict(path)
+        read_state_dict(path, extra="torch")
     path.write_bytes((2).to_bytes(8, "little") + b"[]")
     with pytest.raises(InputError, match="is no safetensors file"):
         tensor_names(path)
     with pytest.raises(InputError, match=r"cannot read the weights .*none\.safetensors"):
         tensor_names(tmp_path / "none.safetensors")
-    with pytest.raises(InputError, match=r"weights must be a \.safetensors or \.pth file, got w\.npz"):
-        read_state_dict(tmp_path.relative_to(tmp_path) / "w.npz")
+    with pytest.raises(
+        InputError, match=r"weights must be a \.safetensors, \.pth, \.pt or \.bin file, got w\.npz"
+    ):
+        read_state_dict(tmp_path.relative_to(tmp_path) / "w.npz", extra="torch")
 
 
 def test_missing_extras(monkeypatch, tmp_path):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from evfr._core.lazy import require
-from evfr.embeddings._weights import digest_of
+from evfr._core.tensor_files import files_digest
 from evfr.errors import InputError
 
 __all__ = ["Checkpoint", "fetch", "open_checkpoint"]
@@ -74,7 +74,7 @@ def open_checkpoint(name: str, revision: str | None = None) -> Checkpoint:
     if not isinstance(config, dict) or not isinstance(config.get("model_type"), str):
         raise InputError(f"{folder} is no model folder: config.json names no model_type")
     files = _weight_files(folder, f"{name} on the hub, at revision {commit}," if commit else str(folder))
-    digest = digest_of([folder / "config.json", *files])
+    digest = files_digest([folder / "config.json", *files])
     return Checkpoint(name if commit else folder.resolve().name, folder, commit, config, files, digest)
 
 

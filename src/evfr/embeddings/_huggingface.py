@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from evfr._core.lazy import require
+from evfr._core.tensor_files import tensor_names
 from evfr.embeddings._hub import Checkpoint, open_checkpoint
 from evfr.embeddings._preprocess import Preprocess
 from evfr.embeddings._processor_config import preprocess_from_folder
 from evfr.embeddings._torch import LoadedModel
-from evfr.embeddings._weights import tensor_names
 from evfr.errors import InputError
 
 __all__ = ["POOLINGS", "HuggingFaceSource", "huggingface_source"]

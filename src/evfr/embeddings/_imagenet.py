@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from evfr._core.lazy import require
+from evfr._core.tensor_files import files_digest, read_state_dict
 from evfr.embeddings._export import onnxruntime_runner, resnet50_to_onnx
 from evfr.embeddings._preprocess import Interpolation, Preprocess
 from evfr.embeddings._torch import LoadedModel
-from evfr.embeddings._weights import digest_of, load_into, read_state_dict
+from evfr.embeddings._weights import load_into
 
 __all__ = [
     "ResNet50Source",
@@ -75,7 +76,7 @@ class ResNet50Source:
         """
         torch = require("torch", extra="train")
         models = require("torchvision.models", extra="train")
-        state = read_state_dict(self.weights)
+        state = read_state_dict(self.weights, extra="torch")
         network = models.resnet50(weights=None)
         network.fc = torch.nn.Identity()
         load_into(network, state, self.weights, head=("fc",))
@@ -122,13 +123,15 @@ def resnet50_source(
     if runtime == "onnxruntime":
         for module in ("onnx", "onnxruntime"):
             require(module, extra="onnx")
-    return ResNet50Source(weights, digest_of([weights]), resnet50_preprocess(weights, recipe=recipe), runtime)
+    return ResNet50Source(
+        weights, files_digest([weights]), resnet50_preprocess(weights, recipe=recipe), runtime
+    )
 
 
 def resnet50_preprocess(weights: Path | None, *, recipe: Literal["v1", "v2"] | None = None) -> Preprocess:
     """Return what torchvision's ResNet-50 wants done to a picture; see `resnet50_source`."""
     if recipe is None:
-        is_v2 = weights is not None and digest_of([weights], "sha256").startswith(V2_SHA256)
+        is_v2 = weights is not None and files_digest([weights], "sha256").startswith(V2_SHA256)
         recipe = "v2" if is_v2 else "v1"
     if recipe not in RECIPES:
         raise ValueError(f"recipe must be one of {', '.join(RECIPES)}, got {recipe!r}")
@@ -175,7 +178,7 @@ class TimmSource:
             If they cannot be read or are not this model's.
         """
         timm = require("timm", extra="train")
-        state = read_state_dict(self.weights)
+        state = read_state_dict(self.weights, extra="torch")
         network = timm.create_model(self.model, pretrained=False, num_classes=0)
         head = network.pretrained_cfg.get("classifier") or ()
         load_into(network, state, self.weights, head=(head,) if isinstance(head, str) else tuple(head))
@@ -198,7 +201,7 @@ def timm_source(model: str, weights: Path | None) -> TimmSource:
             f"timm:{model} needs its weights as a file (--weights FILE): "
             f"model.safetensors of https://huggingface.co/timm/{model}"
         )
-    return TimmSource(model, weights, digest_of([weights]), preprocess)
+    return TimmSource(model, weights, files_digest([weights]), preprocess)
 
 
 def timm_preprocess(model: str) -> Preprocess:

@@ -10,7 +10,8 @@ import numpy as np
 
 from evfr._core.lazy import require
 from evfr._core.rng import spawn_seed
-from evfr.models._state import load_by_name, read_tensors, rename
+from evfr._core.tensor_files import read_state_dict
+from evfr.models._state import load_by_name, rename
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -59,7 +60,7 @@ def low_level_features(weights: str | Path | None = None, *, seed: int = 0) -> A
     module = _seeded(_modules().LowLevelFeatures, seed, "low-level features")
     if weights is not None:
         path = Path(weights)
-        load_by_name(module, read_tensors(path), path, ignore=_RESNET_REST)
+        load_by_name(module, read_state_dict(path, extra="train"), path, ignore=_RESNET_REST)
     return module
 
 
@@ -101,7 +102,7 @@ def covos_decoder(
             raise ValueError("names rename the tensors of a file; give weights too")
         return _seeded(_modules().CovosDecoder, seed, "covos decoder")
     path = Path(weights)
-    state = rename(read_tensors(path), names or {}, path)
+    state = rename(read_state_dict(path, extra="train"), names or {}, path)
     form = _modules().form_of({name: tuple(tensor.shape) for name, tensor in state.items()})
     module = _seeded(lambda: _modules().CovosDecoder(**form), seed, "covos decoder")
     load_by_name(module, state, path)

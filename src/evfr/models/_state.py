@@ -1,59 +1,14 @@
-"""State dicts of a user: read as tensors only, renamed openly, loaded by name or refused with a list."""
+"""State dicts of a user: renamed openly, loaded by name or refused with a list."""
 
 from __future__ import annotations
 
-import pickle
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from evfr._core.lazy import require
 from evfr.errors import InputError
 
-__all__ = ["load_by_name", "read_tensors", "rename"]
-
-_UNREADABLE = (
-    *(pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError),
-    *(AttributeError, TypeError, OSError),
-)
-_WRAPPERS = ("state_dict", "model")
-
-
-def read_tensors(path: Path) -> dict[str, Any]:
-    """Return the tensors of a ``.safetensors`` file, or of a ``.pth``, ``.pt`` or ``.bin`` read as tensors only.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be read, is of another kind, or is a pickle of more than tensors.
-    """
-    if not path.is_file():
-        raise InputError(f"there are no weights at {path}")
-    if path.suffix == ".safetensors":
-        error_type = require("safetensors", extra="train").SafetensorError
-        try:
-            return dict(require("safetensors.torch", extra="train").load_file(path))
-        except (error_type, OSError) as error:
-            raise InputError(f"{path} is no whole safetensors file: {error}") from error
-    if path.suffix not in (".pth", ".pt", ".bin"):
-        raise InputError(f"weights must be a .safetensors, .pth, .pt or .bin file, got {path}")
-    torch = require("torch", extra="train")
-    try:
-        # torch warns of pickles that it then refuses.
-        with warnings.catch_warnings(action="ignore"):
-            found = torch.load(path, map_location="cpu", weights_only=True)
-    except _UNREADABLE as error:
-        raise InputError(
-            f"{path} cannot be read as tensors only ({type(error).__name__}): it is damaged, or a pickle of more "
-            "than tensors, which could run code; save its state_dict as .safetensors"
-        ) from error
-    for wrapper in _WRAPPERS:
-        if isinstance(found, Mapping) and isinstance(found.get(wrapper), Mapping):
-            found = found[wrapper]
-    if not isinstance(found, Mapping) or not all(torch.is_tensor(value) for value in found.values()):
-        raise InputError(f"{path} holds no state_dict (names to tensors)")
-    return dict(found)
+__all__ = ["load_by_name", "rename"]
 
 
 def rename(state: Mapping[str, Any], names: Mapping[str, str], path: Path) -> dict[str, Any]:

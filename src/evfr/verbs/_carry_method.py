@@ -132,7 +132,7 @@ def _is_word(value: object) -> bool:
 
 def _files(options: Mapping[str, object]) -> dict[str, Any]:
     """Name files and folders of weights by what they are, not by where they lie."""
-    from evfr.errors import InputError
+    from evfr._core.tensor_files import files_digest
 
     found: dict[str, Any] = {}
     for key, value in options.items():
@@ -140,21 +140,8 @@ def _files(options: Mapping[str, object]) -> dict[str, Any]:
             continue
         path = Path(value)
         files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-        try:
-            found[f"file-{key}"] = [[str(p.relative_to(path)), _digest(p)] for p in files]
-        except OSError as error:
-            raise InputError(f"{path}: {error.strerror or error}; check its permissions") from error
+        found[f"file-{key}"] = [[str(p.relative_to(path)), files_digest([p])] for p in files]
     return found
-
-
-def _digest(path: Path) -> str:
-    import hashlib
-
-    digest = hashlib.blake2b(digest_size=16)
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _versions() -> dict[str, str]:
