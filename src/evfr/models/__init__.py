@@ -11,6 +11,23 @@ verbs take it as plain callables on arrays.
 from __future__ import annotations
 
 from evfr.models._covos import CovosNetwork, covos_decoder, covos_network, low_level_features
+from evfr.models._detections import Detections, pick, scores_at
+from evfr.models._detector import Detector, as_detector, open_detector
 from evfr.models._onnx_segmenter import OnnxSegmenter
 
-__all__ = ["CovosNetwork", "OnnxSegmenter", "covos_decoder", "covos_network", "low_level_features"]
+__all__ = [
+    "DETECTORS",
+    "CovosNetwork",
+    "Detections",
+    "Detector",
+    "OnnxSegmenter",
+    "as_detector",
+    "covos_decoder",
+    "covos_network",
+    "low_level_features",
+    "open_detector",
+    "pick",
+    "scores_at",
+]
+
+DETECTORS: dict[str, type] = {}
