@@ -46,8 +46,8 @@ _EXPORTS = {
     "train": "evfr.verbs.train",
 }
 _FAMILIES = (
-    *("annotations", "datasets", "distributed", "embeddings", "metrics", "models", "propagation", "reports"),
-    *("sampling", "signals", "training", "verbs", "video"),
+    *("annotations", "augmentation", "datasets", "distributed", "embeddings", "metrics", "models", "propagation"),
+    *("reports", "sampling", "sequences", "signals", "training", "verbs", "video"),
 )
 
 __all__ = [
