@@ -7,8 +7,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from evfr._core.annotations import NO_TRACK, AnnotatedVideo, ObjectRow, VideoAnnotations
 from evfr._core.types import PTS_NONE
 from evfr.annotations._coco_fields import (
@@ -20,7 +18,6 @@ from evfr.annotations._coco_fields import (
     finite_fields,
     mask_from_coco,
     source_and_trust,
-    video_from_coco,
     video_to_coco,
 )
 from evfr.annotations._json import (
@@ -29,12 +26,13 @@ from evfr.annotations._json import (
     entries,
     finite,
     load_json,
-    optional_text,
     peek_json,
     whole,
 )
 from evfr.annotations._numbering import NamePattern, Numbering
 from evfr.annotations._paths import safe_name
+from evfr.annotations._ytvis_results import write_results
+from evfr.annotations._ytvis_videos import frame_list, videos_of
 from evfr.errors import AnnotationError
 
 __all__ = ["read_ytvis", "recognises_ytvis", "write_ytvis"]
@@ -89,7 +87,7 @@ def read_ytvis(
     head_path = Path(companion) if is_results and companion is not None else path
     head = load_json(head_path) if is_results else data
     shape = NamePattern(pattern) if pattern else None
-    videos = _videos(head, head_path, shape, Numbering(start, stride, first_frame))
+    videos = videos_of(head, head_path, shape, Numbering(start, stride, first_frame))
     categories = categories_from_coco(head, str(head_path))
     known = {category.category_id for category in categories}
     key = "results" if is_results else "annotations"
@@ -118,73 +116,12 @@ def recognises_ytvis(path: Path) -> bool:
     return kind is dict and {"videos", "annotations", "categories"} <= keys and "images" not in keys
 
 
-def _videos(
-    head: Any, path: Path, pattern: NamePattern | None, numbering: Numbering
-) -> dict[int, AnnotatedVideo]:
-    videos: dict[int, AnnotatedVideo] = {}
-    for number, entry in enumerate(entries(head, "videos", str(path))):
-        where = f"{path}: video {number}"
-        key = whole(entry, "id", where)
-        if key in videos:
-            raise AnnotationError(f"{where}: the id {key} is taken by a video before it")
-        files = entry.get("file_names")
-        if not isinstance(files, list):
-            raise AnnotationError(f"{where}: file_names must be a list, got {type(files).__name__}")
-        files = [safe_name(name, where) for name in files]
-        folders = {name.rpartition("/")[0] for name in files}
-        name = optional_text(entry, "name", where) or (folders.pop() if len(folders) == 1 else "") or str(key)
-        extra = extra_of(entry, where)
-        stated = _stated(extra, "frame_index", len(files), where)
-        if pattern is not None:
-            index = [_number(pattern, numbering, file, where) for file in files]
-        elif stated is not None:
-            index = stated
-        else:
-            index = [numbering.index_of(place + numbering.start, where) for place in range(len(files))]
-        pts = _stated(extra, "pts", len(files), where) or [None] * len(files)
-        facts = video_from_coco(entry, where)
-        has_files = facts.pop("has_files")
-        try:
-            videos[key] = AnnotatedVideo(
-                name,
-                whole(entry, "width", where, low=1),
-                whole(entry, "height", where, low=1),
-                np.array(index, np.int64),
-                np.array([PTS_NONE if value is None else value for value in pts], np.int64),
-                file_names=tuple(files) if has_files else (),
-                **facts,
-            )
-        except AnnotationError as error:
-            raise AnnotationError(f"{path}: {error}") from error
-    return videos
-
-
-def _number(pattern: NamePattern, numbering: Numbering, name: str, where: str) -> int:
-    said = pattern.parse(name)
-    if said is None:
-        raise AnnotationError(f"{where}: the name {name!r} does not fit pattern={pattern.pattern!r}")
-    return numbering.index_of(said[1], f"{where}: {name!r}")
-
-
-def _stated(extra: Mapping[str, Any], key: str, n: int, where: str) -> list[Any] | None:
-    values = extra.get(key)
-    if values is None:
-        return None
-    if not isinstance(values, list) or len(values) != n:
-        raise AnnotationError(f"{where}: evfr.{key} must be a list of {n} values, one a file name")
-    low = 0 if key == "frame_index" else -(2**63) + 1
-    return [
-        None if value is None and key == "pts" else whole({key: value}, key, where, low=low)
-        for value in values
-    ]
-
-
 def _objects(
     entry: Mapping[str, Any], where: str, video: AnnotatedVideo, category: int, number: int | None
 ) -> Iterator[ObjectRow]:
     n = len(video.frame_index)
-    masks = _frame_list(entry, "segmentations", n, where)
-    boxes = _frame_list(entry, "bboxes", n, where)
+    masks = frame_list(entry, "segmentations", n, where)
+    boxes = frame_list(entry, "bboxes", n, where)
     if masks is None and boxes is None:
         raise AnnotationError(f"{where}: it has neither segmentations nor bboxes")
     extra = extra_of(entry, where)
@@ -201,7 +138,7 @@ def _objects(
         raise AnnotationError(f"{where}: iscrowd must be 0 or 1, got {crowd!r:.80}")
     has_score = number is not None or entry.get("score") is not None
     score = finite(entry.get("score"), "score", where) if has_score else math.nan
-    details = _frame_list(extra, "frames", n, where)
+    details = frame_list(extra, "frames", n, where)
     for place in range(n):
         at = f"{where}, frame {place}"
         detail = extra_of({"evfr": (details[place] if details else None) or {}}, at)
@@ -227,22 +164,15 @@ def _objects(
         )
 
 
-def _frame_list(entry: Mapping[str, Any], key: str, n: int, where: str) -> list[Any] | None:
-    values = entry.get(key)
-    if values is None:
-        return None
-    if not isinstance(values, list) or len(values) != n:
-        got = f"{len(values)} entries" if isinstance(values, list) else type(values).__name__
-        raise AnnotationError(
-            f"{where}: {key} must have one entry for each of the video's {n} frames, got {got}"
-        )
-    return values
-
-
 def write_ytvis(
-    annotations: VideoAnnotations, path: str | Path, *, pattern: str = "{video}/{frame:05d}.jpg"
+    annotations: VideoAnnotations,
+    path: str | Path,
+    *,
+    pattern: str = "{video}/{frame:05d}.jpg",
+    results: bool = False,
+    companion: str | Path | None = None,
 ) -> Path:
-    """Write YouTube-VIS annotations (Yang et al. 2019).
+    """Write YouTube-VIS annotations, or a list of results that its evaluation reads (Yang et al. 2019).
 
     Parameters
     ----------
@@ -252,6 +182,11 @@ def write_ytvis(
         The JSON file.
     pattern : str
         ``file_names`` of frames that have none.
+    results : bool
+        Write a list of results: of each track and class its video, category, score, and a mask or null for each frame.
+    companion : str or Path, optional
+        Of a list of results: the annotation file whose ids and frames it uses. Otherwise videos are numbered from 1,
+        as in annotations that are written from the same labels.
 
     Returns
     -------
@@ -261,13 +196,23 @@ def write_ytvis(
     Raises
     ------
     AnnotationError
-        If an object has neither box nor mask, a value is not finite where JSON needs it, or a name is not safe.
+        If an object has neither box nor mask, a value is not finite where JSON needs it, or a name is not safe. Of
+        results: if an object has no mask or no score, or does not fit the companion.
+    ValueError
+        If there is a companion, but not of results.
 
     Notes
     -----
     ``file_names`` are the annotated frames. An object without a track, or a track that changes its category, makes
     several annotations, because one has one category. What the format lacks stands under ``evfr``.
+
+    A list of results has one score for a track: that of its rows, or their mean where they differ. It has no place
+    for boxes, sources, trust, crowds, attributes, nor for the videos and categories, which are the companion's.
     """
+    if results:
+        return write_results(annotations, Path(path), None if companion is None else Path(companion))
+    if companion is not None:
+        raise ValueError("companion belongs to results=True; annotations say their own videos and categories")
     path = Path(path)
     shape = NamePattern(pattern)
     videos = []
