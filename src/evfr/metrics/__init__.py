@@ -18,11 +18,17 @@ from evfr.metrics._pixels import PixelCounts, PixelScores, pixel_counts, pixel_s
 from evfr.metrics._region import region_similarity
 from evfr.metrics._splits import SIZE_LIMITS, GapSplit, SizeSplit, gap_splits, size_splits
 from evfr.metrics._tracking import TrackingScores, merge_tracking, tracking_scores
+from evfr.metrics._vis import VIS_AREAS, VIS_LIMITS, VIS_THRESHOLDS, VisScores, vis_scores
+from evfr.metrics._vis_summary import VIS_FIGURES, VisCategory, VisFigures, VisSummary, summarise_vis
 from evfr.metrics._ytvos import YtvosScores, ytvos_scores
 
 __all__ = [
     "BOUNDARY_TOLERANCE",
     "SIZE_LIMITS",
+    "VIS_AREAS",
+    "VIS_FIGURES",
+    "VIS_LIMITS",
+    "VIS_THRESHOLDS",
     "BoxObject",
     "BoxScores",
     "BoxSummary",
@@ -35,6 +41,10 @@ __all__ = [
     "SeriesScores",
     "SizeSplit",
     "TrackingScores",
+    "VisCategory",
+    "VisFigures",
+    "VisScores",
+    "VisSummary",
     "YtvosScores",
     "boundary_f",
     "boundary_pixels",
@@ -51,6 +61,8 @@ __all__ = [
     "series_scores",
     "size_splits",
     "summarise_boxes",
+    "summarise_vis",
     "tracking_scores",
+    "vis_scores",
     "ytvos_scores",
 ]

@@ -1,0 +1,235 @@
+"""Average precision and recall of video instance segmentation, from matches (Yang et al. 2019; COCO's sums)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from evfr.metrics._davis import mean_or_nan, none_if_nan
+from evfr.metrics._vis import VIS_AREAS, VIS_LIMITS, VIS_THRESHOLDS, VisScores
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["VIS_FIGURES", "VisCategory", "VisFigures", "VisSummary", "accumulate", "summarise_vis"]
+
+_RECALLS = np.linspace(0.0, 1.0, 101)
+
+
+@dataclass(frozen=True, slots=True)
+class VisFigures:
+    """Hold the twelve figures of the benchmark; NaN where there is no true object to find.
+
+    Attributes
+    ----------
+    ap, ap50, ap75 : float
+        Average precision, mean over the IoU thresholds, at .50, and at .75; 100 detections per video and class.
+    ap_small, ap_medium, ap_large : float
+        Average precision by mean area (limits 128^2 and 256^2 pixels).
+    ar1, ar10, ar100 : float
+        Recall with 1, 10 and 100 detections per video and class, mean over the thresholds.
+    ar_small, ar_medium, ar_large : float
+        Recall by mean area, with 100.
+    """
+
+    ap: float
+    ap50: float
+    ap75: float
+    ap_small: float
+    ap_medium: float
+    ap_large: float
+    ar1: float
+    ar10: float
+    ar100: float
+    ar_small: float
+    ar_medium: float
+    ar_large: float
+
+    def figures(self) -> dict[str, float | None]:
+        """Return the twelve figures by name, None where one is not defined.
+
+        Returns
+        -------
+        dict of str to float or None
+            JSON-ready.
+        """
+        return {name: none_if_nan(getattr(self, name)) for name in VIS_FIGURES}
+
+
+VIS_FIGURES = tuple(VisFigures.__dataclass_fields__)
+"""Names of the figures, in the order in which the benchmark prints them."""
+
+
+@dataclass(frozen=True, slots=True)
+class VisCategory(VisFigures):
+    """Hold the figures of one class.
+
+    Attributes
+    ----------
+    category_id, name : int, str
+        The class.
+    truth_count : int
+        True objects that count, groups left out.
+    detection_count : int
+        Detections, at most 100 per video.
+    ap, ap50, ap75, ap_small, ap_medium, ap_large, ar1, ar10, ar100, ar_small, ar_medium, ar_large : float
+        See `VisFigures`.
+    """
+
+    category_id: int
+    name: str
+    truth_count: int
+    detection_count: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-ready dict."""
+        return {
+            "category_id": self.category_id,
+            "category": self.name,
+            "truth_count": self.truth_count,
+            "detection_count": self.detection_count,
+            **self.figures(),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class VisSummary(VisFigures):
+    """Hold the figures of a set of videos: means over the classes that have a true object.
+
+    Attributes
+    ----------
+    categories : tuple of VisCategory
+        Each class of the truth, by id.
+    ap, ap50, ap75, ap_small, ap_medium, ap_large, ar1, ar10, ar100, ar_small, ar_medium, ar_large : float
+        See `VisFigures`.
+    """
+
+    categories: tuple[VisCategory, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-ready dict."""
+        return {**self.figures(), "categories": [item.to_dict() for item in self.categories]}
+
+
+def summarise_vis(scores: VisScores, *, videos: ArrayLike | None = None) -> VisSummary:
+    """Sum up matches as the YouTube-VIS challenge does (Yang et al. 2019, Section 3; COCO's 101 points).
+
+    Parameters
+    ----------
+    scores : VisScores
+        Matches of any number of videos.
+    videos : (B,) int or None
+        Rows of the videos that count, repeats allowed: a bootstrap sums again and matches nothing. None counts all.
+
+    Returns
+    -------
+    VisSummary
+        A class without a true object is left out of the means, as is an area without one.
+
+    Raises
+    ------
+    ValueError
+        If a row is no video.
+
+    References
+    ----------
+    Yang, Fan & Xu, "Video instance segmentation", ICCV 2019, doi:10.1109/ICCV.2019.00529; Lin et al., "Microsoft COCO:
+    common objects in context", ECCV 2014, doi:10.1007/978-3-319-10602-1_48.
+    """
+    count = len(scores.video_ids)
+    rows = np.arange(count) if videos is None else np.asarray(videos, np.int64)
+    if rows.size and not -1 < rows.min() <= rows.max() < count:
+        raise ValueError(f"videos must be rows from 0 to {count - 1}, got {rows.min()} to {rows.max()}")
+    weight = np.bincount(rows, minlength=count)
+    precision, recall = accumulate(scores, rows)
+    categories = tuple(
+        VisCategory(
+            category_id=category.category_id,
+            name=category.name,
+            truth_count=int(weight[scores.truth_video_row[_countable(scores, k)]].sum()),
+            detection_count=int(weight[scores.video_row[scores.category_row == k]].sum()),
+            **_figures(precision[:, :, k : k + 1], recall[:, k : k + 1]),
+        )
+        for k, category in enumerate(scores.categories)
+    )
+    return VisSummary(categories=categories, **_figures(precision, recall))
+
+
+def _countable(scores: VisScores, k: int) -> NDArray[np.bool_]:
+    there: NDArray[np.bool_] = (scores.truth_category_row == k) & ~scores.is_left_out[:, 0]
+    return there
+
+
+def _figures(precision: NDArray[np.float64], recall: NDArray[np.float64]) -> dict[str, float]:
+    """Return the twelve figures by name."""
+    most = len(VIS_LIMITS) - 1
+    half, three_quarters = 0, 5
+    values = [
+        precision[:, :, :, 0, most],
+        precision[half, :, :, 0, most],
+        precision[three_quarters, :, :, 0, most],
+        *[precision[:, :, :, area, most] for area in range(1, len(VIS_AREAS))],
+        *[recall[:, :, 0, limit] for limit in range(len(VIS_LIMITS))],
+        *[recall[:, :, area, most] for area in range(1, len(VIS_AREAS))],
+    ]
+    return {name: mean_or_nan(value) for name, value in zip(VIS_FIGURES, values, strict=True)}
+
+
+def accumulate(
+    scores: VisScores, videos: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return precision (10, 101, K, 4, 3) and recall (10, K, 4, 3) by threshold, recall point, class, area and limit.
+
+    NaN where no true object counts.
+    """
+    shape = (len(scores.categories), len(VIS_AREAS), len(VIS_LIMITS))
+    precision = np.full((len(VIS_THRESHOLDS), len(_RECALLS), *shape), np.nan)
+    recall = np.full((len(VIS_THRESHOLDS), *shape), np.nan)
+    detections = _by_class(scores.video_row, scores.category_row, videos, shape[0])
+    truth = _by_class(scores.truth_video_row, scores.truth_category_row, videos, shape[0])
+    for k in range(shape[0]):
+        wanted = (~scores.is_left_out[truth[k]]).sum(axis=0)
+        if not wanted.any():
+            continue
+        ordered = detections[k][np.argsort(-scores.score[detections[k]], kind="stable")]
+        rank = scores.rank[ordered]
+        for m, limit in enumerate(VIS_LIMITS):
+            rows = ordered[rank < limit]
+            for a in np.flatnonzero(wanted).tolist():
+                is_counted = ~scores.is_ignored[rows, a]
+                is_hit = scores.is_matched[rows, a]
+                right = np.cumsum(is_hit & is_counted, axis=0, dtype=np.float64)
+                wrong = np.cumsum(~is_hit & is_counted, axis=0, dtype=np.float64)
+                recall[:, k, a, m] = right[-1] / wanted[a] if len(rows) else 0.0
+                precision[:, :, k, a, m] = _interpolated(right, wrong, int(wanted[a]))
+    return precision, recall
+
+
+def _by_class(
+    video_row: NDArray[np.int64], category_row: NDArray[np.int64], videos: NDArray[np.int64], count: int
+) -> list[NDArray[np.int64]]:
+    """Return the rows of each class, videos in the given order, each as often as it is named."""
+    first, last = np.searchsorted(video_row, videos), np.searchsorted(video_row, videos, side="right")
+    rows = np.concatenate(
+        [np.zeros(0, np.int64), *[np.arange(a, b) for a, b in zip(first, last, strict=True)]]
+    )
+    kinds = category_row[rows]
+    return [rows[kinds == k] for k in range(count)]
+
+
+def _interpolated(
+    right: NDArray[np.float64], wrong: NDArray[np.float64], truth_count: int
+) -> NDArray[np.float64]:
+    """Return the precision at 101 recalls: the best at that recall or beyond, 0 where it is not reached."""
+    out = np.zeros((right.shape[1], len(_RECALLS)))
+    # The addend is COCO's: it keeps 0 / 0 at 0 and is part of the published figures.
+    precision = right / (wrong + right + np.spacing(1))
+    precision = np.maximum.accumulate(precision[::-1], axis=0)[::-1]
+    reached = right / truth_count
+    for t in range(len(out)):
+        at = np.searchsorted(reached[:, t], _RECALLS, side="left")
+        inside = at < len(right)
+        out[t, inside] = precision[at[inside], t]
+    return out
