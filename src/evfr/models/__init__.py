@@ -10,9 +10,12 @@ verbs take it as plain callables on arrays.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from evfr.models._covos import CovosNetwork, covos_decoder, covos_network, low_level_features
 from evfr.models._detections import Detections, pick, scores_at
 from evfr.models._detector import Detector, as_detector, open_detector
+from evfr.models._onnx_detector import OnnxDetector
 from evfr.models._onnx_segmenter import OnnxSegmenter
 
 __all__ = [
@@ -20,6 +23,7 @@ __all__ = [
     "CovosNetwork",
     "Detections",
     "Detector",
+    "OnnxDetector",
     "OnnxSegmenter",
     "as_detector",
     "covos_decoder",
@@ -30,4 +34,5 @@ __all__ = [
     "scores_at",
 ]
 
-DETECTORS: dict[str, type] = {}
+DETECTORS: dict[str, Callable[..., Detector]] = {"onnx": OnnxDetector}
+"""Kinds of detectors: what opens a file of each, with its options as keywords."""

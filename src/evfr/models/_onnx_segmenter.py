@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
-from evfr._core.lazy import require
 from evfr.errors import InputError
+from evfr.models._onnx_session import open_model, size_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -55,32 +55,16 @@ class OnnxSegmenter:
             raise ValueError(f"classes must name labels of 0 or more, got {list(classes)}")
         if scale == 0:
             raise ValueError("scale must not be 0")
-        self.path = Path(path)
-        if not self.path.is_file():
-            raise InputError(f"there is no model at {self.path}")
-        runtime: Any = require("onnxruntime", extra="onnx")
-        options = runtime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3
-        errors = require("onnxruntime.capi.onnxruntime_pybind11_state", extra="onnx")
-        try:
-            self._session = runtime.InferenceSession(
-                str(self.path), options, providers=["CPUExecutionProvider"]
+        self._model = open_model(path, threads=threads)
+        self.path, outputs = self._model.path, self._model.outputs
+        size = size_of(self._model, None)
+        if size is None:
+            raise InputError(
+                f"{self.path}: the input must be one (1, 3, h, w) of fixed size, got {list(self._model.input_shape)}"
             )
-        except (errors.Fail, errors.InvalidProtobuf, errors.InvalidGraph, errors.NoSuchFile) as error:
-            raise InputError(f"{self.path} is no ONNX model that can run: {str(error)[:200]}") from error
-        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
-        shape = inputs[0].shape
-        if (
-            len(inputs) != 1
-            or len(shape) != 4
-            or shape[1] != 3
-            or not all(isinstance(n, int) for n in shape[2:])
-        ):
-            raise InputError(f"{self.path}: the input must be one (1, 3, h, w) of fixed size, got {shape}")
         if len(outputs) != 1:
-            raise InputError(f"{self.path}: there must be one output, got {[o.name for o in outputs]}")
-        self._input, self._size = inputs[0].name, (int(shape[2]), int(shape[3]))
+            raise InputError(f"{self.path}: there must be one output, got {list(outputs)}")
+        self._size = size
         self._classes = tuple(int(label) for label in classes)
         self._mean, self._scale = mean, scale
 
@@ -103,8 +87,8 @@ class OnnxSegmenter:
             If the model's output is no label map and no planes of scores.
         """
         small = cv2.resize(image, self._size[::-1], interpolation=cv2.INTER_LINEAR)
-        planes = ((small.astype(np.float32) - self._mean) / self._scale).transpose(2, 0, 1)[None]
-        found = np.asarray(self._session.run(None, {self._input: np.ascontiguousarray(planes)})[0])
+        pixels = (small.astype(np.float32) - self._mean) / self._scale
+        found = self._model.run(pixels, list(self._model.outputs))[0]
         if found.ndim == 4:
             found = found.argmax(axis=1)
         if found.ndim != 3:
