@@ -95,7 +95,7 @@ def sequences_in(
     part = part.take(np.isin(part.frame_index, frames))
     what = "truth" if is_truth else "prediction"
     video = part.videos[0]
-    has_box: NDArray[np.bool_] = np.isfinite(part.boxes_xyxy).all(axis=1)
+    has_box = np.asarray(np.isfinite(part.boxes_xyxy).all(axis=1))
     groups: dict[tuple[int, int, bool, int], list[int]] = {}
     for row in range(len(part)):
         if on == "masks" and part.masks[row] is None and has_box[row]:
