@@ -123,17 +123,50 @@ def test_every_and_fps_out_of_range(clips: Path, tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_model_runs_here_on_full_batches_over_video_borders(clips: Path, tmp_path: Path) -> None:
-    model = FakeModel()
-    paths = [clips / "one.mp4", clips / "two.mkv"]
-    videos = embedded(paths, tmp_path / "a", model=model)
-    for path, video in zip(paths, videos, strict=True):
-        truth = by_hand(path, model)
-        assert np.allclose(video.vectors, truth, rtol=2e-3, atol=1e-5)
-    fresh = FakeModel()
-    embedded(paths, tmp_path / "b", model=fresh)
-    assert sum(fresh.batches) == 96 and sorted(fresh.batches)[1:] == [16] * (len(fresh.batches) - 1)
-    assert len(fresh.threads) == 1 and threading.get_ident() not in fresh.threads
+class Listener:
+    """Remember what is told of progress."""
+
+    def __init__(self) -> None:
+        self.total = 0.0
+        self.told: list[str] = []
+
+    def start(self, label: str, total: float | None = None) -> None:
+        self.told.append(f"{label} {total}")
+
+    def advance(self, n: float = 1, text: str = "") -> None:
+        self.total += n
+        self.told.append(text)
+
+    def finish(self) -> None:
+        self.told.append("end")
+
+    def assert_has_heard_of(self, videos: int) -> None:
+        assert self.told[0] == f"embedding {videos}" and self.told.count("end") >= 1
+        assert self.total == pytest.approx(videos)
+        assert any("frames/s" in text and "left" in text for text in self.told)
+
+
+@pytest.fixture(scope="module")
+def by_processes(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, FakeModel, Listener]:
+    """Run a model over two good videos, a broken and a missing one, decoded by two processes: once for all."""
+    model, listener = FakeModel(), Listener()
+    out = tmp_path_factory.mktemp("processes")
+    with use_progress(listener):
+        result = evfr.embed([clips, clips / "gone.mp4"], model=model, out=out, jobs=2, executor="processes")
+    return result, model, listener
+
+
+def test_model_runs_here_on_full_batches_over_video_borders(
+    clips: Path, by_processes: tuple[Any, FakeModel, Listener]
+) -> None:
+    result, model, _ = by_processes
+    names = ("one.mp4", "two.mkv")
+    stored = embedded([clips / name for name in names], result.store, model=FakeModel(), executor="serial")
+    for name, video in zip(names, stored, strict=True):
+        assert video.is_cached
+        assert np.allclose(video.vectors, by_hand(clips / name, FakeModel()), rtol=2e-3, atol=1e-5)
+    assert sum(model.batches) == 96 and sorted(model.batches)[1:] == [16] * (len(model.batches) - 1)
+    assert len(model.threads) == 1 and threading.get_ident() not in model.threads
 
 
 PROCESSES_TOO = ["serial", pytest.param("processes", marks=pytest.mark.slow)]
@@ -198,11 +231,13 @@ def test_nothing_is_computed_twice_and_damage_is_mended(clips: Path, tmp_path: P
 
 
 def test_unreadable_video_among_good_ones(
-    clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    clips: Path,
+    by_processes: tuple[Any, FakeModel, Listener],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    for model in ("hsv", FakeModel()):
-        executor: Any = "serial" if model == "hsv" else "processes"
-        result = evfr.embed([clips, clips / "gone.mp4"], model=model, out=tmp_path, jobs=2, executor=executor)
+    paths = [clips, clips / "gone.mp4"]
+    for result in (evfr.embed(paths, model="hsv", out=tmp_path, executor="serial"), by_processes[0]):
         assert [video.status for video in result.videos] == ["failed", "ok", "ok", "failed"]
         assert {str(problem.code) for problem in result.problems} == {"E_CONTAINER", "E_NOT_FOUND"}
         assert result.failed_count == 2 and result.vector_count == 96
@@ -389,27 +424,11 @@ def test_pictures_of_changing_prepared_size(clips: Path, tmp_path: Path) -> None
         assert [len(video.vectors) for video in videos] == [60, 36]
 
 
-def test_progress_tells_rate_and_time_left(clips: Path, tmp_path: Path) -> None:
-    told: list[str] = []
-
-    class Listener:
-        total = 0.0
-
-        def start(self, label: str, total: float | None = None) -> None:
-            told.append(f"{label} {total}")
-
-        def advance(self, n: float = 1, text: str = "") -> None:
-            self.total += n
-            told.append(text)
-
-        def finish(self) -> None:
-            told.append("end")
-
-    for model, executor in (("hsv", "serial"), (FakeModel(), "processes")):
-        told.clear()
-        listener = Listener()
-        with use_progress(listener):
-            embedded([clips / "one.mp4", clips / "two.mkv"], tmp_path, model=model, executor=executor)
-        assert told[0] == "embedding 2" and told.count("end") >= 1
-        assert listener.total == pytest.approx(2.0)
-        assert any("frames/s" in text and "left" in text for text in told)
+def test_progress_tells_rate_and_time_left(
+    clips: Path, by_processes: tuple[Any, FakeModel, Listener], tmp_path: Path
+) -> None:
+    listener = Listener()
+    with use_progress(listener):
+        embedded([clips / "one.mp4", clips / "two.mkv"], tmp_path, model="hsv", executor="serial")
+    listener.assert_has_heard_of(2)
+    by_processes[2].assert_has_heard_of(4)

@@ -318,7 +318,8 @@ def test_labels_of_extracted_pictures_find_their_frames(
     drawn: tuple[Path, Any], options: dict[str, Any], tmp_path: Path
 ) -> None:
     path, masks = drawn
-    chosen = evfr.select(path, n=4, method="uniform", out=tmp_path / "chosen", store=options["store"])
+    common = {"store": options["store"], "executor": "serial"}
+    chosen = evfr.select(path, n=4, method="uniform", out=tmp_path / "chosen", **common)
     frames = chosen.indices.tolist()
     names = sorted(p.name for p in (tmp_path / "chosen" / "frames").iterdir())
     given = labels_of(masks, frames, file_names=tuple(names))
@@ -380,8 +381,8 @@ def test_command_line_prints_what_counts(
 ) -> None:
     path, masks = drawn
     file = write(labels_of(masks), tmp_path / "given.parquet", format="evfr")
-    words = ["propagate", str(path), "--labels", str(file), "--out", str(options["out"]), "--method", "copy"]
-    words += ["--store", str(options["store"]), "--executor", "serial", "--min-trust", "0.9"]
+    where = ["--out", str(options["out"]), "--store", str(options["store"]), "--executor", "serial"]
+    words = ["propagate", str(path), "--labels", str(file), *where, "--method", "copy", "--min-trust", "0.9"]
     with pytest.raises(SystemExit) as caught:
         cli.main(words)
     shown = capsys.readouterr().out
@@ -394,9 +395,7 @@ def test_command_line_prints_what_counts(
     assert caught.value.code == 0 and data["labelled_frames"] == 4
     assert data["kept"] + data["dropped"] + data["ask"] == 32 and data["review"]
     with pytest.raises(SystemExit) as caught:
-        cli.main(
-            ["propagate", str(path), "--labels", str(tmp_path / "none.json"), "--out", str(options["out"])]
-        )
+        cli.main(["propagate", str(path), "--labels", str(tmp_path / "none.json"), *where])
     assert caught.value.code == 1 and "does not exist" in capsys.readouterr().err
 
 

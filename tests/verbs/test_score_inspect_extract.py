@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -69,10 +70,9 @@ def test_inspect_counts_what_decodes(clips: Path) -> None:
 
 
 def test_extract_writes_exactly_the_selected_frames(clips: Path, store: Path, tmp_path: Path) -> None:
-    evfr.select(clips / "one.mp4", n=5, method="random", out=tmp_path / "s", no_frames=True, store=store)
-    result = evfr.extract(
-        tmp_path / "s", out=tmp_path / "png", image_format="png", store=store, executor="serial"
-    )
+    common: Any = {"store": store, "executor": "serial"}
+    evfr.select(clips / "one.mp4", n=5, method="random", out=tmp_path / "s", no_frames=True, **common)
+    result = evfr.extract(tmp_path / "s", out=tmp_path / "png", image_format="png", **common)
     (names,) = result.files.values()
     truth = {frame.frame_index: frame.image for frame in frames(clips / "one.mp4")}
     chosen = evfr.Selection.load(tmp_path / "s")
