@@ -29,6 +29,14 @@ from evfr._core.masks import Rle
 from evfr.annotations._bdd import looks_like_bdd, read_bdd
 from evfr.annotations._bdd_write import write_bdd
 from evfr.annotations._bind import bind
+from evfr.annotations._category_map import (
+    CATEGORY_MAPS,
+    CategoryMap,
+    match_categories,
+    merge_categories,
+    merged_names,
+    read_category_map,
+)
 from evfr.annotations._coco import read_coco, recognises_coco, write_coco
 from evfr.annotations._cvat import looks_like_cvat, read_cvat
 from evfr.annotations._cvat_write import write_cvat
@@ -45,12 +53,14 @@ from evfr.annotations._ytvis import read_ytvis, recognises_ytvis, write_ytvis
 from evfr.errors import AnnotationError
 
 __all__ = [
+    "CATEGORY_MAPS",
     "FACTS",
     "FORMATS",
     "NO_TRACK",
     "SOURCES",
     "AnnotatedVideo",
     "Category",
+    "CategoryMap",
     "Fact",
     "Format",
     "FrameLabels",
@@ -60,7 +70,11 @@ __all__ = [
     "bind",
     "concatenate",
     "lost",
+    "match_categories",
+    "merge_categories",
+    "merged_names",
     "read",
+    "read_category_map",
     "write",
 ]
 
