@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from evfr._core.masks import Rle, box_iou, iou
+from evfr._core.masks import Rle, iou
+from evfr.models._box_kernels import best_overlap_scores, keep_greedily
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -166,12 +167,7 @@ def scores_at(detections: Detections, boxes_xyxy: ArrayLike) -> NDArray[np.float
     """
     boxes = checked_boxes(boxes_xyxy)
     out = np.zeros((len(boxes), detections.class_scores.shape[1]))
-    if len(detections):
-        overlap = box_iou(boxes, detections.boxes_xyxy)
-        for row, near in zip(out, overlap, strict=True):
-            some = np.flatnonzero(near)
-            if len(some):
-                row[:] = (near[some, None] * detections.class_scores[some]).max(axis=0)
+    best_overlap_scores(boxes, detections.boxes_xyxy, detections.class_scores, out)
     return out
 
 
@@ -206,20 +202,15 @@ def nms_rows(
         If the columns do not fit each other, a value is not finite, or the threshold is outside [0, 1].
     """
     boxes, values = checked_boxes(boxes_xyxy), np.asarray(scores, dtype=np.float64)
-    group = np.zeros(len(boxes), np.int64) if category is None else np.asarray(category)
+    group = np.zeros(len(boxes), np.int64) if category is None else np.asarray(category, dtype=np.int64)
     _check_fraction("threshold", threshold)
     if values.shape != (len(boxes),) or group.shape != values.shape or not np.isfinite(values).all():
         raise ValueError(
             f"{len(boxes)} boxes need as many finite scores and classes, got {values.shape} and {group.shape}"
         )
-    left = np.argsort(-values, kind="stable")
-    kept = []
-    while len(left):
-        best, left = left[0], left[1:]
-        kept.append(best)
-        near = box_iou(boxes[best : best + 1], boxes[left])[0] > threshold
-        left = left[~(near & (group[left] == group[best]))]
-    return np.array(kept, np.int64)
+    order = np.argsort(-values, kind="stable")
+    kept: NDArray[np.int64] = keep_greedily(boxes, group, order, float(threshold))
+    return kept
 
 
 def pick(

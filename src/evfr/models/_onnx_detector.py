@@ -13,7 +13,7 @@ from evfr.errors import InputError
 from evfr.models._detections import Detections, nms_rows, scores_at
 from evfr.models._detector import LastImage, categories_from, check_image
 from evfr.models._onnx_detector_layouts import LAYOUTS, class_count, outputs_read, recognise
-from evfr.models._onnx_session import names_in, open_model, shrink_or_stretch, size_of, three
+from evfr.models._onnx_session import names_in, normalised, open_model, shrink_or_stretch, size_of, three
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -207,8 +207,8 @@ class OnnxDetector:
         """Return every candidate of the picture, by the model's order."""
         check_image(image)
         height, width = image.shape[:2]
-        pixels, step, border = self._prepared(image)
-        outputs = self._model.run(pixels, self._outputs)
+        planes, step, border = self._prepared(image)
+        outputs = self._model.run(planes, self._outputs)
         shapes = dict(zip(self._outputs, (values.shape for values in outputs), strict=True))
         try:
             outputs_read(self.layout, shapes)
@@ -218,7 +218,7 @@ class OnnxDetector:
                 )
             if self._first_label and self.layout == "boxes-scores-labels":
                 outputs[2] = outputs[2].astype(np.int64) - self._first_label
-            boxes, scores = self._decode(outputs, pixels.shape[:2], len(self.categories))
+            boxes, scores = self._decode(outputs, planes.shape[1:], len(self.categories))
         except ValueError as error:
             raise InputError(f"{self.path}: {error}") from error
         if len(scores) and not -1e-4 <= scores.min() <= scores.max() <= 1 + 1e-4:
@@ -257,10 +257,8 @@ class OnnxDetector:
         else:
             inner = tall, wide
             small = shrink_or_stretch(image, wide, tall)
-        if self._channels == "bgr":
-            small = small[:, :, ::-1]
-        pixels = (small.astype(np.float32) - self._mean) / self._scale
-        return pixels, np.array([inner[1] / width, inner[0] / height]), border
+        planes = normalised(small, self._mean, self._scale, self._channels)
+        return planes, np.array([inner[1] / width, inner[0] / height]), border
 
     def __repr__(self) -> str:
         return f"OnnxDetector({self.path.name!r}, layout={self.layout!r}, {len(self.categories)} classes)"

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from evfr.errors import InputError
-from evfr.models._onnx_session import open_model, size_of
+from evfr.models._onnx_session import normalised, open_model, size_of, three
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -66,7 +66,7 @@ class OnnxSegmenter:
             raise InputError(f"{self.path}: there must be one output, got {list(outputs)}")
         self._size = size
         self._classes = tuple(int(label) for label in classes)
-        self._mean, self._scale = mean, scale
+        self._mean, self._scale = three("mean", mean), three("scale", scale)
 
     def __call__(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Segment one picture.
@@ -86,9 +86,9 @@ class OnnxSegmenter:
         InputError
             If the model's output is no label map and no planes of scores.
         """
-        small = cv2.resize(image, self._size[::-1], interpolation=cv2.INTER_LINEAR)
-        pixels = (small.astype(np.float32) - self._mean) / self._scale
-        found = self._model.run(pixels, list(self._model.outputs))[0]
+        small = np.asarray(cv2.resize(image, self._size[::-1], interpolation=cv2.INTER_LINEAR), np.uint8)
+        planes = normalised(small, self._mean, self._scale, "rgb")
+        found = self._model.run(planes, list(self._model.outputs))[0]
         if found.ndim == 4:
             found = found.argmax(axis=1)
         if found.ndim != 3:

