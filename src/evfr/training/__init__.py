@@ -12,15 +12,27 @@ from __future__ import annotations
 
 from evfr.training._covos import CovosSamples, covos_samples, train_covos
 from evfr.training._loop import OPTIMIZERS, SCHEDULES, Recipe, TrainingRun, learning_rate_at, train
+from evfr.training._seq_maskrcnn import train_seq_maskrcnn
+from evfr.training._seq_maskrcnn_clips import (
+    LabelledFrames,
+    LabelledPicture,
+    SequenceClip,
+    sequence_draw,
+)
 
 __all__ = [
     "OPTIMIZERS",
     "SCHEDULES",
     "CovosSamples",
+    "LabelledFrames",
+    "LabelledPicture",
     "Recipe",
+    "SequenceClip",
     "TrainingRun",
     "covos_samples",
     "learning_rate_at",
+    "sequence_draw",
     "train",
     "train_covos",
+    "train_seq_maskrcnn",
 ]

@@ -1,0 +1,202 @@
+"""The torch modules of Seq Mask R-CNN; imported by its builder only, since this needs torch and torchvision."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from itertools import pairwise
+from typing import Any
+
+import torch
+import torch.nn.functional as functional
+from torch import Tensor, nn
+
+from evfr._core.lazy import require
+from evfr.models._covos_modules import ResidualBlock, soft_aggregate
+
+__all__ = ["SequenceHead", "build_maskrcnn", "calibrate", "read_memory", "soft_aggregate"]
+
+LEVELS = ("0", "1", "2")
+"""Levels of the feature pyramid at 1/4, 1/8 and 1/16 of the picture, by torchvision's names."""
+
+_CELLS = 1 << 24
+"""Similarities held at a time where no gradient is wanted: 64 MiB of float32."""
+
+
+def read_memory(keys: Tensor, values: Tensor, query: Tensor, *, top_k: int = 0) -> Tensor:
+    """Read from a memory by attention (Oh et al. 2019, Eq. 1 to 3, without the query's own value).
+
+    Parameters
+    ----------
+    keys : (K, D, M) tensor
+        Keys of M memory cells, for each of K objects.
+    values : (K, V, M) tensor
+        Values of the same cells.
+    query : (D, N) tensor
+        Keys of N cells of the query frame.
+    top_k : int
+        Read only the ``top_k`` most similar cells; 0 reads all.
+
+    Returns
+    -------
+    (K, V, N) tensor
+        For each query cell the mean of the values, weighted by the softmax over M of key similarity / sqrt(D). Query
+        cells are taken in portions, so that similarities never need more than 64 MiB, or one portion of one cell.
+    """
+    count, depth, cells = keys.shape
+    portion = max(1, _CELLS // (count * cells))
+    read = []
+    for part in torch.split(query, portion, dim=1):
+        similarity = torch.matmul(keys.transpose(1, 2), part) / math.sqrt(depth)
+        if 0 < top_k < cells:
+            best, rows = similarity.topk(top_k, dim=1)
+            weight = torch.zeros_like(similarity).scatter(1, rows, torch.softmax(best, dim=1))
+        else:
+            weight = torch.softmax(similarity, dim=1)
+        read.append(torch.matmul(values, weight))
+    return torch.cat(read, dim=2)
+
+
+class SequenceHead(nn.Module):
+    """Segment K objects in a frame by what a memory of earlier frames holds of them.
+
+    METHODS of Propose-Reduce say: keys and values of the key frame and of every m-th frame, attention, a decoder to K
+    masks, as space-time memory networks have them. What they leave open is as in Oh et al. (2019): keys and values of
+    the memory are 3x3 convolutions of features of picture and masks (the object's, and that of all others), those of
+    the query of features of the picture; similarity over memory is a softmax of scaled dot products; the decoder
+    refines from 1/16 to 1/4 with the query's finer features, and objects compete by soft aggregation. Ours: the
+    picture's features are those of the feature pyramid that the detector uses anyway, masks are encoded beside them by
+    four strided convolutions and added, fresh memory keys start equal to query keys (so that a fresh head compares
+    looks), and the decoder has half the pyramid's channels, for CPUs.
+
+    Parameters
+    ----------
+    channels : int
+        Of the feature pyramid.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        width, depth = max(channels // 2, 4), max(channels // 4, 4)
+        widths = (2, max(channels // 16, 4), max(channels // 8, 4), max(channels // 4, 4), channels)
+        layers: list[nn.Module] = []
+        for before, after in pairwise(widths):
+            layers += [nn.Conv2d(before, after, 3, stride=2, padding=1), nn.ReLU()]
+        self.mask_encoder = nn.Sequential(*layers[:-1])
+        self.fuse = ResidualBlock(channels, bias=True)
+        self.memory_key = nn.Conv2d(channels, depth, 3, padding=1)
+        self.memory_value = nn.Conv2d(channels, channels, 3, padding=1)
+        self.query_key = nn.Conv2d(channels, depth, 3, padding=1)
+        self.query_value = nn.Conv2d(channels, channels, 3, padding=1)
+        self.reduce = nn.Conv2d(2 * channels, width, 3, padding=1)
+        self.block16 = ResidualBlock(width, bias=True)
+        self.skip8 = nn.Conv2d(channels, width, 3, padding=1)
+        self.block8 = ResidualBlock(width, bias=True)
+        self.skip4 = nn.Conv2d(channels, width, 3, padding=1)
+        self.block4 = ResidualBlock(width, bias=True)
+        self.last = nn.Conv2d(width, 1, 3, padding=1)
+        self.memory_key.load_state_dict(self.query_key.state_dict())
+
+    def memorise(self, features: Mapping[str, Tensor], masks: Tensor) -> tuple[Tensor, Tensor]:
+        """Return keys (K, D, M) and values (K, V, M) of a frame with K soft masks.
+
+        Parameters
+        ----------
+        features : mapping of str to (1, C, h, w) tensor
+            The frame's pyramid.
+        masks : (K, H, W) tensor
+            In [0, 1]; H and W are 16 times the size of level "2", M = H W / 256.
+        """
+        others = (masks.sum(dim=0, keepdim=True) - masks).clamp(0, 1)
+        encoded = self.mask_encoder(torch.stack([masks, others], dim=1))
+        fused = self.fuse(features["2"] + encoded)
+        return self.memory_key(fused).flatten(2), self.memory_value(fused).flatten(2)
+
+    def forward(
+        self, features: Mapping[str, Tensor], keys: Tensor, values: Tensor, *, top_k: int = 0
+    ) -> Tensor:
+        """Return (K, H, W) logits of K objects in a frame, before they compete.
+
+        Parameters
+        ----------
+        features : mapping of str to (1, C, h, w) tensor
+            The frame's pyramid.
+        keys, values : (K, D, M) and (K, V, M) tensor
+            Of the memory, from `memorise`; frames are joined along M.
+        top_k : int
+            See `read_memory`.
+        """
+        coarse = features["2"]
+        height, width = coarse.shape[2:]
+        read = read_memory(keys, values, self.query_key(coarse)[0].flatten(1), top_k=top_k)
+        read = read.view(*read.shape[:2], height, width)
+        own = self.query_value(coarse).expand(len(read), -1, -1, -1)
+        x = self.block16(self.reduce(torch.cat([read, own], dim=1)))
+        for level, skip, block in (("1", self.skip8, self.block8), ("0", self.skip4, self.block4)):
+            finer = skip(features[level])
+            grown = functional.interpolate(x, finer.shape[2:], mode="bilinear", align_corners=False)
+            x = block(finer + grown)
+        logits = self.last(functional.relu(x))
+        size = 16 * height, 16 * width
+        full: Tensor = functional.interpolate(logits, size, mode="bilinear", align_corners=False)
+        return full[:, 0]
+
+
+def build_maskrcnn(backbone: str, class_count: int, channels: int, size: tuple[int, int]) -> Any:
+    """Return torchvision's Mask R-CNN with feature pyramid, whose names are those of torchvision's published weights.
+
+    Parameters
+    ----------
+    backbone : str
+        A ResNet or ResNeXt of torchvision.
+    class_count : int
+        Classes without background.
+    channels : int
+        Of the pyramid and the heads; 256 is torchvision's.
+    size : (int, int)
+        Longer and shorter side that pictures are scaled into.
+    """
+    resnet = require("torchvision.models.resnet", extra="train")
+    detection = require("torchvision.models.detection", extra="train")
+    faster = require("torchvision.models.detection.faster_rcnn", extra="train")
+    masks = require("torchvision.models.detection.mask_rcnn", extra="train")
+    frozen = require("torchvision.ops.misc", extra="train").FrozenBatchNorm2d
+    backbones = require("torchvision.models.detection.backbone_utils", extra="train")
+    builder: Callable[..., Any] = getattr(resnet, backbone)
+    # Published detectors are trained with batch statistics that stay; clips of three frames would give none anyway.
+    body = builder(weights=None, norm_layer=frozen)
+    inner = body.inplanes // 8
+    pyramid = backbones.BackboneWithFPN(
+        body,
+        {f"layer{stage + 1}": str(stage) for stage in range(4)},
+        [inner * 2**stage for stage in range(4)],
+        channels,
+    )
+    wide = 4 * channels
+    return detection.MaskRCNN(
+        pyramid,
+        min_size=min(size),
+        max_size=max(size),
+        box_head=faster.TwoMLPHead(channels * 7 * 7, wide),
+        box_predictor=faster.FastRCNNPredictor(wide, class_count + 1),
+        mask_head=masks.MaskRCNNHeads(channels, (channels,) * 4, 1),
+        mask_predictor=masks.MaskRCNNPredictor(channels, channels, class_count + 1),
+    )
+
+
+def calibrate(body: Any) -> None:
+    """Set the fixed statistics of a random backbone to those of noise, so that its features neither grow nor fade."""
+    frozen = require("torchvision.ops.misc", extra="train").FrozenBatchNorm2d
+
+    def measure(layer: Any, inputs: tuple[Tensor, ...]) -> None:
+        layer.running_mean.copy_(inputs[0].mean(dim=(0, 2, 3)))
+        layer.running_var.copy_(inputs[0].var(dim=(0, 2, 3)).clamp_min(1e-4))
+
+    hooks = [
+        layer.register_forward_pre_hook(measure) for layer in body.modules() if isinstance(layer, frozen)
+    ]
+    with torch.no_grad():
+        coarse = torch.randn(2, 3, 16, 16)
+        body(functional.interpolate(coarse, size=(128, 128), mode="bilinear", align_corners=False))
+    for hook in hooks:
+        hook.remove()
