@@ -18,12 +18,12 @@ from evfr.annotations import read, write
 from evfr.annotations._json import load_json
 from evfr.annotations._ytvis import write_ytvis
 from evfr.annotations._ytvis_results import (
-    looks_like_results,
+    load_results,
     read_companion,
     read_results,
-    result_entries,
     sequences_of_results,
 )
+from evfr.annotations._ytvis_results_write import result_entries
 from evfr.errors import AnnotationError
 from helpers.labels import annotations_of, label_sets
 
@@ -355,11 +355,16 @@ def test_an_empty_list_has_no_sequences(tmp_path):
     assert sequences(tmp_path, [], key=5).sequences == ()
 
 
-def test_what_a_list_of_results_looks_like():
-    assert looks_like_results([entry()])
-    assert looks_like_results([{"video_id": 1, "bboxes": []}])
-    for other in ([], [3], {}, None, [{"image_id": 1, "bbox": []}], [{"video_id": 1}]):
-        assert not looks_like_results(other)
+def test_what_is_a_list_of_results(tmp_path):
+    for data in ([], [entry()], [{"video_id": 1, "bboxes": []}]):
+        assert load_results(save(tmp_path, data)) == data
+    for data in ([3], {}, None, [{"image_id": 1, "bbox": []}], [{"video_id": 1}], {"a": [entry()]}):
+        assert load_results(save(tmp_path, data)) is None
+    assert load_results(tmp_path) is None
+    assert load_results(tmp_path / "nothing.json") is None
+    (tmp_path / "cut.json").write_text('  [{"video_id": 1')
+    with pytest.raises(AnnotationError, match=r"cut\.json is no readable JSON"):
+        load_results(tmp_path / "cut.json")
 
 
 def test_ids_of_entries_do_not_matter(tmp_path):

@@ -31,7 +31,7 @@ from evfr.annotations._json import (
 )
 from evfr.annotations._numbering import NamePattern, Numbering
 from evfr.annotations._paths import safe_name
-from evfr.annotations._ytvis_results import write_results
+from evfr.annotations._ytvis_results_write import write_results
 from evfr.annotations._ytvis_videos import frame_list, videos_of
 from evfr.errors import AnnotationError
 

@@ -1,4 +1,4 @@
-"""Lists of results of YouTube-VIS: entries of a video, a class, a score and a mask or null for every frame.
+"""Read lists of results of YouTube-VIS: entries of a video, a class, a score and a mask or null for every frame.
 
 Such a list knows neither its videos nor its classes; a companion, the annotation file, does. A list is parsed once and
 its masks are decoded video by video, because a hundred thousand entries have millions of masks.
@@ -6,7 +6,6 @@ its masks are decoded video by video, because a hundred thousand entries have mi
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +13,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from evfr._core.annotations import NO_TRACK, AnnotatedVideo, Category, ObjectRow, VideoAnnotations
+from evfr._core.annotations import AnnotatedVideo, Category
 from evfr._core.masks import Rle
 from evfr._core.sequences import MaskSequence, Provenance, SequenceSet
 from evfr.annotations._coco_fields import box_from_coco, categories_from_coco, mask_from_coco
-from evfr.annotations._json import dump_json, entries, load_json, whole
+from evfr.annotations._json import entries, load_json, whole
 from evfr.annotations._numbering import NamePattern, Numbering
 from evfr.annotations._ytvis_videos import frame_list, videos_of
 from evfr.errors import AnnotationError
@@ -26,12 +25,10 @@ from evfr.errors import AnnotationError
 __all__ = [
     "Companion",
     "ResultsList",
-    "looks_like_results",
+    "load_results",
     "read_companion",
     "read_results",
-    "result_entries",
     "sequences_of_results",
-    "write_results",
 ]
 
 
@@ -136,12 +133,38 @@ class ResultsList:
     of_video: Mapping[int, list[int]]
 
 
-def looks_like_results(data: Any) -> bool:
-    """Whether parsed JSON is a list whose first entry is a result of a video."""
-    first = data[0] if isinstance(data, list) and data else None
-    return (
+def load_results(path: Path) -> list[Any] | None:
+    """Parse a file if it is a list of results, or an empty list; None otherwise.
+
+    Parameters
+    ----------
+    path : Path
+        Any label file or folder; it is parsed only if it starts as a JSON list.
+
+    Returns
+    -------
+    list or None
+        For `read_results`.
+
+    Raises
+    ------
+    AnnotationError
+        If it starts as a list and is no JSON.
+    """
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        start = file.read(1024).lstrip()
+    if not start.startswith(b"["):
+        return None
+    data = load_json(path)
+    if not isinstance(data, list):
+        return None
+    first = data[0] if data else {"video_id": 0, "segmentations": []}
+    is_result = (
         isinstance(first, dict) and "video_id" in first and bool({"segmentations", "bboxes"} & first.keys())
     )
+    return data if is_result else None
 
 
 def read_companion(
@@ -332,90 +355,3 @@ def _filled(box: tuple[float, float, float, float], height: int, width: int) -> 
     mask = np.zeros((height, width), np.bool_)
     mask[y0:y1, x0:x1] = True
     return Rle.from_mask(mask)
-
-
-def result_entries(sequences: SequenceSet, key: int) -> list[dict[str, Any]]:
-    """Return a sequence once for each class in which its score is above 0.
-
-    Parameters
-    ----------
-    sequences : SequenceSet
-        Of one video.
-    key : int
-        The video's id.
-
-    Returns
-    -------
-    list of dict
-        Entries of a list of results, in the order of sequences and classes.
-    """
-    found = []
-    for sequence in sequences.sequences:
-        frames = [None if mask is None else mask.to_coco() for mask in sequence.masks]
-        for column in np.flatnonzero(sequence.category_scores > 0).tolist():
-            category_id = sequences.categories[column].category_id
-            found.append(_entry(key, category_id, float(sequence.category_scores[column]), frames))
-    return found
-
-
-def _entry(key: int, category_id: int, score: float, frames: list[Any]) -> dict[str, Any]:
-    return {"video_id": key, "category_id": category_id, "score": score, "segmentations": frames}
-
-
-def write_results(annotations: VideoAnnotations, path: Path, companion: Path | None) -> Path:
-    """Write labels as a list of results: see `evfr.annotations._ytvis.write_ytvis`.
-
-    Parameters
-    ----------
-    annotations : VideoAnnotations
-        Labels with masks and scores.
-    path : Path
-        The JSON file.
-    companion : Path or None
-        The annotation file whose ids and frames to use.
-
-    Returns
-    -------
-    Path
-        The file.
-
-    Raises
-    ------
-    AnnotationError
-        If an object has no mask or no score, or does not fit the companion.
-    """
-    numbers = {video.video_id: number for number, video in enumerate(annotations.videos, 1)}
-    frames = {video.video_id: video.frame_index for video in annotations.videos}
-    if companion is not None:
-        head = read_companion(companion)
-        head.check_categories(annotations.categories, str(path))
-        numbers = {video.video_id: head.key_of(video, str(path)) for video in annotations.videos}
-        frames = {name: head.videos[key].frame_index for name, key in numbers.items()}
-    groups: dict[tuple[Any, ...], list[ObjectRow]] = {}
-    for row, item in enumerate(annotations.objects()):
-        own = row if item.track_id == NO_TRACK else None
-        groups.setdefault((item.video_id, item.track_id, item.category_id, own), []).append(item)
-    places = {name: {int(t): place for place, t in enumerate(index)} for name, index in frames.items()}
-    data = [
-        _tracked(rows, numbers[video_id], places[video_id], f"{path}: video {video_id!r}, track {track_id}")
-        for (video_id, track_id, _, _), rows in groups.items()
-    ]
-    return dump_json(path, data)
-
-
-def _tracked(rows: list[ObjectRow], key: int, places: Mapping[int, int], where: str) -> dict[str, Any]:
-    masks: list[Any] = [None] * len(places)
-    for row in rows:
-        at = f"{where}, frame {row.frame_index}"
-        if row.frame_index not in places:
-            raise AnnotationError(
-                f"{at}: the companion's video has no such frame; give the annotations of it"
-            )
-        if row.mask is None:
-            raise AnnotationError(f"{at}: results are masks, and it has none; write it in another format")
-        if not math.isfinite(row.score):
-            raise AnnotationError(f"{at}: results need a finite score, got {row.score}; score the object")
-        masks[places[row.frame_index]] = row.mask.to_coco()
-    scores = {row.score for row in rows}
-    score = scores.pop() if len(scores) == 1 else math.fsum(row.score for row in rows) / len(rows)
-    return _entry(key, rows[0].category_id, score, masks)
