@@ -18,6 +18,7 @@ from evfr.metrics._pixels import PixelCounts, PixelScores, pixel_counts, pixel_s
 from evfr.metrics._region import region_similarity
 from evfr.metrics._splits import SIZE_LIMITS, GapSplit, SizeSplit, gap_splits, size_splits
 from evfr.metrics._tracking import TrackingScores, merge_tracking, tracking_scores
+from evfr.metrics._unsupervised import Proposals, pick_proposals, unsupervised_scores
 from evfr.metrics._vis import VIS_AREAS, VIS_LIMITS, VIS_THRESHOLDS, VisScores, vis_scores
 from evfr.metrics._vis_summary import VIS_FIGURES, VisCategory, VisFigures, VisSummary, summarise_vis
 from evfr.metrics._ytvos import YtvosScores, ytvos_scores
@@ -38,6 +39,7 @@ __all__ = [
     "MaskScores",
     "PixelCounts",
     "PixelScores",
+    "Proposals",
     "SeriesScores",
     "SizeSplit",
     "TrackingScores",
@@ -55,6 +57,7 @@ __all__ = [
     "gap_splits",
     "mask_scores",
     "merge_tracking",
+    "pick_proposals",
     "pixel_counts",
     "pixel_scores",
     "region_similarity",
@@ -63,6 +66,7 @@ __all__ = [
     "summarise_boxes",
     "summarise_vis",
     "tracking_scores",
+    "unsupervised_scores",
     "vis_scores",
     "ytvos_scores",
 ]
