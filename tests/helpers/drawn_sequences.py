@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from evfr._core.annotations import AnnotatedVideo, Category
@@ -72,7 +70,7 @@ def slow_soft_nms(scores, iou, *, sigma=None, threshold=None, floor=1e-3, limit=
         for j in list(left):
             share = float(iou[best][j])
             if sigma is not None:
-                left[j] *= math.exp(-(share**2) / sigma)
+                left[j] *= float(np.exp(-(share * share) / sigma))  # numpy's exp, so that ties stay ties
             elif share >= threshold:
                 left[j] *= 1 - share
             if left[j] < floor:
@@ -84,7 +82,7 @@ def sequence_set(masks, category_scores, *, frame_index=None, names=None, key_fr
     """Make a set of (N, T, H, W) bool masks and (N, C) scores; ``score`` is the largest."""
     masks = np.asarray(masks, bool)
     n, frames, height, width = masks.shape
-    scores = np.asarray(category_scores, float).reshape(n, -1)
+    scores = np.asarray(category_scores, float)
     index = np.arange(frames) if frame_index is None else frame_index
     names = names or [f"class {c}" for c in range(scores.shape[1])]
     return SequenceSet(
