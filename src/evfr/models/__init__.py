@@ -15,16 +15,24 @@ from collections.abc import Callable
 from evfr.models._covos import CovosNetwork, covos_decoder, covos_network, low_level_features
 from evfr.models._detections import Detections, pick, scores_at
 from evfr.models._detector import Detector, as_detector, open_detector
+from evfr.models._maskrcnn import MaskRcnnDetector
 from evfr.models._onnx_detector import OnnxDetector
 from evfr.models._onnx_segmenter import OnnxSegmenter
+from evfr.models._seq_maskrcnn import seq_maskrcnn
+from evfr.models._seq_maskrcnn_detector import SeqMaskRcnnDetector
+from evfr.models._seq_maskrcnn_files import write_seq_maskrcnn
+from evfr.models._seq_maskrcnn_session import SequenceSession
 
 __all__ = [
     "DETECTORS",
     "CovosNetwork",
     "Detections",
     "Detector",
+    "MaskRcnnDetector",
     "OnnxDetector",
     "OnnxSegmenter",
+    "SeqMaskRcnnDetector",
+    "SequenceSession",
     "as_detector",
     "covos_decoder",
     "covos_network",
@@ -32,7 +40,13 @@ __all__ = [
     "open_detector",
     "pick",
     "scores_at",
+    "seq_maskrcnn",
+    "write_seq_maskrcnn",
 ]
 
-DETECTORS: dict[str, Callable[..., Detector]] = {"onnx": OnnxDetector}
+DETECTORS: dict[str, Callable[..., Detector]] = {
+    "onnx": OnnxDetector,
+    "maskrcnn": MaskRcnnDetector,
+    "seq-maskrcnn": SeqMaskRcnnDetector,
+}
 """Kinds of detectors: what opens a file of each, with its options as keywords."""

@@ -333,4 +333,6 @@ def open_detector(
 def _kind_of(path: Path) -> str:
     if path.suffix.lower() == ".onnx":
         return "onnx"
+    if path.suffix.lower() in (".safetensors", ".pth", ".pt", ".bin"):
+        return "maskrcnn"
     raise InputError(f"cannot tell what kind of detector {path} is; pass kind=")
