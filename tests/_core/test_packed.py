@@ -107,6 +107,14 @@ def test_absent_and_empty_are_one():
     assert sequence_iou(packed).tolist() == [[1, 0.5, 0.5, 0], [0.5, 1, 1, 0], [0.5, 1, 1, 0], [0, 0, 0, 0]]
 
 
+def test_sequences_far_apart_are_told_by_their_spans():
+    """Absent frames do not widen a span: columns 4..8 and 6..9, words of rows 64..127 and 128..191."""
+    far = [box_mask(200, 20, 4, 70, 6, 75), None, box_mask(200, 20, 6, 120, 9, 130), None]
+    packed = pack_sequences([far, [None] * 4], height=200, width=20, frame_count=4)
+    assert packed.spans.tolist() == [[4, 9, 1, 3], [0, 0, 0, 0]]
+    assert packed.windows[:, 0].tolist() == [[4, 6, 1, 2], [0, 0, 0, 0], [6, 9, 1, 3], [0, 0, 0, 0]]
+
+
 def test_no_frames_and_no_sequences():
     assert sequence_iou(pack_sequences([(), ()], height=4, width=5, frame_count=0)).tolist() == [
         [0, 0],

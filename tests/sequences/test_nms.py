@@ -88,13 +88,13 @@ def test_linear_lowers_from_its_threshold_on():
 
 
 def test_the_survivor_that_took_most_is_named():
-    """2 loses .18 (1 - e^-(.25 / .5)) ... to 0 first, then more to 1; 3 is lowered below the floor by 0 alone."""
-    iou = np.eye(4)
-    for i, j, value in [(0, 2, 0.2), (1, 2, 0.8), (0, 3, 0.9)]:
+    """2 loses little to 0 and much to 1; 3 falls below the floor by 0 alone; 4 loses much to 0 and little to 1."""
+    iou = np.eye(5)
+    for i, j, value in [(0, 2, 0.2), (1, 2, 0.8), (0, 3, 0.9), (0, 4, 0.8), (1, 4, 0.2)]:
         iou[i, j] = iou[j, i] = value
-    found = soft_nms([0.9, 0.8, 0.7, 0.002], iou)
-    assert found.order.tolist() == [0, 1, 2]
-    assert found.lowered_by.tolist() == [-1, -1, 1, 0]
+    found = soft_nms([0.9, 0.8, 0.7, 0.002, 0.6], iou)
+    assert found.order.tolist() == [0, 1, 2, 4]
+    assert found.lowered_by.tolist() == [-1, -1, 1, 0, 0]
     assert found.scores[2] == pytest.approx(0.7 * math.exp(-0.04 / 0.5) * math.exp(-0.64 / 0.5))
     assert found.final[3] == pytest.approx(0.002 * math.exp(-0.81 / 0.5))
     assert found.final[found.order].tolist() == found.scores.tolist()
