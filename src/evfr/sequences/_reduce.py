@@ -105,10 +105,8 @@ def reduce_sequences(
         kept = np.sort(result.kept)  # the order given, for the ties of the next step
         rows = rows[kept]
         iou = _overlaps(packed.take(kept)) if callable(iou) else iou[np.ix_(kept, kept)]
-    before = sequence_set.category_scores[rows]
+    before = scores[rows, None] if step == "unsupervised" else sequence_set.category_scores[rows]
     before[before < floor] = 0.0
-    if step == "unsupervised":
-        before = scores[rows, None]
     after = before.copy()
     if step != "agnostic":
         log += [
