@@ -75,7 +75,7 @@ def test_it_trains_writes_and_goes_on(clip, tmp_path):
 
 def test_wrong_arguments(clip, tmp_path):
     path, labels, _ = clip
-    with pytest.raises(ValueError, match="model must be one of covos, got 'unet'"):
+    with pytest.raises(ValueError, match="model must be one of covos, seq-maskrcnn, got 'unet'"):
         train("unet", [path], labels=labels, out=tmp_path)
     with pytest.raises(ValueError, match="give at least one video"):
         train("covos", [], labels=labels, out=tmp_path)

@@ -9,15 +9,10 @@ from typing import Any
 from evfr._core.lazy import require
 from evfr._core.rng import spawn_seed
 from evfr._core.tensor_files import read_state_dict
-from evfr.models._state import load_by_name
+from evfr.models._maskrcnn_build import _OLD_NAMES, RESNETS
+from evfr.models._state import load_by_name, rename
 
-__all__ = ["BACKBONES", "seq_maskrcnn"]
-
-BACKBONES = (
-    *("resnet18", "resnet34", "resnet50", "resnet101", "resnet152"),
-    *("resnext50_32x4d", "resnext101_32x8d", "resnext101_64x4d"),
-)
-"""Networks of torchvision that the detector can stand on; the paper has resnet50, resnet101 and resnext101."""
+__all__ = ["seq_maskrcnn"]
 
 _HEAD = "propagation."
 _CLASS_LAYERS = ("roi_heads.box_predictor.", "roi_heads.mask_predictor.mask_fcn_logits.")
@@ -42,7 +37,8 @@ def seq_maskrcnn(
     class_count : int
         Classes without background, 1 or more.
     backbone : str
-        One of `BACKBONES`.
+        ``"resnet18"``, ``"resnet34"``, ``"resnet50"``, ``"resnet101"``, ``"resnet152"``, ``"resnext50_32x4d"``,
+        ``"resnext101_32x8d"`` or ``"resnext101_64x4d"``.
     channels : int
         Width of the pyramid; the heads follow it. 256 is torchvision's, and needed for published weights.
     size : (int, int)
@@ -55,7 +51,7 @@ def seq_maskrcnn(
     torch.nn.Module
         torchvision's ``MaskRCNN`` with a further child ``propagation``, in evaluation mode. Its attribute ``fresh``, a
         tuple of str, tells which parts have random weights: of a plain Mask R-CNN the propagation head, and the layers
-        that name classes where the file has another number of classes.
+        that name classes where the file has another number of classes. ``settings`` are this function's arguments.
 
     Raises
     ------
@@ -78,8 +74,8 @@ def seq_maskrcnn(
     """
     if class_count < 1:
         raise ValueError(f"class_count must be 1 or more, got {class_count}")
-    if backbone not in BACKBONES:
-        raise ValueError(f"backbone must be one of {', '.join(BACKBONES)}, got {backbone!r}")
+    if backbone not in RESNETS:
+        raise ValueError(f"backbone must be one of {', '.join(RESNETS)}, got {backbone!r}")
     if channels < 4:
         raise ValueError(f"channels must be 4 or more, got {channels}")
     if len(size) != 2 or min(size) < 32:
@@ -91,6 +87,12 @@ def seq_maskrcnn(
         module = modules.build_maskrcnn(backbone, class_count, channels, (int(size[0]), int(size[1])))
         module.propagation = modules.SequenceHead(channels)
         modules.calibrate(module.backbone.body)
+    module.settings = {
+        "class_count": class_count,
+        "backbone": backbone,
+        "channels": channels,
+        "size": [int(side) for side in size],
+    }
     module.fresh = ("backbone.", "rpn.", "roi_heads.", _HEAD)
     if weights is not None:
         path = Path(weights)
@@ -101,8 +103,12 @@ def seq_maskrcnn(
 def _load(module: Any, state: dict[str, Any], path: Path) -> tuple[str, ...]:
     """Load a whole network or a plain detector; return the beginnings of what the file did not give."""
     own = module.state_dict()
-    # Counters of the other kind of batch normalisation; frozen statistics have none.
-    given = {name: value for name, value in state.items() if not name.endswith(".num_batches_tracked")}
+    old = {before: after for before, after in _OLD_NAMES.items() if f"{before}.weight" in state}
+    given = {
+        name: value
+        for name, value in (rename(state, old, path) if old else state).items()
+        if not name.endswith(".num_batches_tracked")  # frozen normalisation counts nothing
+    }
     fresh: tuple[str, ...] = ()
     if not any(name.startswith(_HEAD) for name in given):
         fresh = (_HEAD,)

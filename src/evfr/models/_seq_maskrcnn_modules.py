@@ -195,8 +195,14 @@ def calibrate(body: Any) -> None:
     hooks = [
         layer.register_forward_pre_hook(measure) for layer in body.modules() if isinstance(layer, frozen)
     ]
-    with torch.no_grad():
-        coarse = torch.randn(2, 3, 16, 16)
-        body(functional.interpolate(coarse, size=(128, 128), mode="bilinear", align_corners=False))
+    # One thread: sums in another order would give a seed other weights on another machine.
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.no_grad():
+            coarse = torch.randn(2, 3, 16, 16)
+            body(functional.interpolate(coarse, size=(128, 128), mode="bilinear", align_corners=False))
+    finally:
+        torch.set_num_threads(threads)
     for hook in hooks:
         hook.remove()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -43,19 +43,26 @@ class SequenceSession:
         Frames remembered at most, the key frame and the one just before included; of the others the oldest goes first.
     top_k : int
         Cells of the memory that each cell of a frame reads; 0 reads all.
-    device : str
-        Where the module is.
+    features : callable or None
+        From a picture to torchvision's scaled images and their pyramid, where a detector has computed them already.
     """
 
     kind: Literal["multi_key", "pairwise"] = "pairwise"
 
     def __init__(
-        self, module: Any, *, memory_every: int = 5, memory_limit: int = 10, top_k: int = 0, device: str
+        self,
+        module: Any,
+        *,
+        memory_every: int = 5,
+        memory_limit: int = 10,
+        top_k: int = 0,
+        features: Callable[[NDArray[np.uint8]], tuple[Any, Any]] | None = None,
     ) -> None:
         check_memory(memory_every, memory_limit, top_k)
         self._torch = require("torch", extra="train")
         self._aggregate = require("evfr.models._seq_maskrcnn_modules", extra="train").soft_aggregate
-        self._module, self._device = module, device
+        self._module, self._device = module, next(module.parameters()).device
+        self._pyramid = features or self._computed
         self._every, self._limit, self._top_k = memory_every, memory_limit, top_k
         self._tracks: tuple[int, ...] = ()
         self._kept: list[tuple[Any, Any]] = []
@@ -149,12 +156,15 @@ class SequenceSession:
 
     def _features(self, image: NDArray[np.uint8]) -> tuple[Any, tuple[int, int], tuple[int, int]]:
         """Return the pyramid, the padded size and the size of the picture within it."""
-        torch = self._torch
-        picture = torch.from_numpy(np.ascontiguousarray(image)).to(self._device).permute(2, 0, 1)
-        scaled, _ = self._module.transform([picture.float() / 255.0])
+        scaled, pyramid = self._pyramid(image)
         height, width = scaled.image_sizes[0]
         padded = int(scaled.tensors.shape[2]), int(scaled.tensors.shape[3])
-        return self._module.backbone(scaled.tensors), padded, (int(height), int(width))
+        return pyramid, padded, (int(height), int(width))
+
+    def _computed(self, image: NDArray[np.uint8]) -> tuple[Any, Any]:
+        picture = self._torch.from_numpy(np.ascontiguousarray(image)).to(self._device).permute(2, 0, 1)
+        scaled, _ = self._module.transform([picture.float() / 255.0])
+        return scaled, self._module.backbone(scaled.tensors)
 
 
 def _into(torch: Any, planes: Any, inner: tuple[int, int], padded: tuple[int, int]) -> Any:

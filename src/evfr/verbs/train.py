@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from evfr.verbs._train_covos import covos
+from evfr.verbs._train_seq_maskrcnn import seq_maskrcnn
 
 __all__ = ["TRAINERS", "TrainResult", "train"]
 
-TRAINERS = {"covos": covos}
+TRAINERS: dict[str, Callable[..., Any]] = {"covos": covos, "seq-maskrcnn": seq_maskrcnn}
 """What can be trained: ``(clips, *, recipe, out, <own options>)``."""
 
 
@@ -81,9 +82,11 @@ def train(
     Parameters
     ----------
     model : str
-        What to train: ``covos``, the decoder of ``evfr propagate --method covos``.
+        What to train: ``covos``, the decoder of ``evfr propagate --method covos``; or ``seq-maskrcnn``, a detector
+        that carries what it finds through the video.
     videos : sequence of path
-        Video files, or folders or zips of images. Each has labels under its name, on runs of consecutive frames.
+        Video files, or folders or zips of images. Each has labels under its name: on runs of consecutive frames for
+        ``covos``, on any two frames or more for ``seq-maskrcnn``.
     labels : path
         Labels with masks, in any format of ``evfr.annotations``.
     out : Path
@@ -136,6 +139,7 @@ def train(
     from evfr.annotations import read
     from evfr.training import Recipe
     from evfr.verbs._train_clips import labelled_clips
+    from evfr.verbs._train_frames import labelled_videos
 
     if model not in TRAINERS:
         raise ValueError(f"model must be one of {', '.join(TRAINERS)}, got {model!r}")
@@ -161,8 +165,10 @@ def train(
     )
     found = read(labels, format=label_format)
     make_folder(Path(out))
+    # What a decoder learns from every frame of, a sequence network takes sparsely.
+    cut = labelled_clips if model == "covos" else labelled_videos
     run, sample_count, files = TRAINERS[model](
-        lambda: labelled_clips(videos, found), recipe=recipe, out=Path(out), **options
+        lambda: cut(videos, found), recipe=recipe, out=Path(out), **options
     )
     tenth = max(1, len(run.loss) // 10)
     return TrainResult(
