@@ -39,6 +39,8 @@ class PackedSequences:
         Size of all masks in pixels.
     area : (N, T) int64
         Pixels of each mask; 0 where there is none.
+    total : (N,) int64
+        Their sums over the frames.
     words : (W,) uint64
         64 pixels of one column each, the topmost in the lowest bit: window by window, column by column.
     starts : (T, N) int64
@@ -52,6 +54,7 @@ class PackedSequences:
     height: int
     width: int
     area: NDArray[np.int64]
+    total: NDArray[np.int64]
     words: NDArray[np.uint64]
     starts: NDArray[np.int64]
     windows: NDArray[np.int32]
@@ -74,7 +77,8 @@ class PackedSequences:
     @property
     def nbytes(self) -> int:
         """Bytes of all arrays."""
-        return sum(a.nbytes for a in (self.area, self.words, self.starts, self.windows, self.spans))
+        arrays = (self.area, self.total, self.words, self.starts, self.windows, self.spans)
+        return sum(int(array.nbytes) for array in arrays)
 
     def take(self, rows: ArrayLike) -> PackedSequences:
         """Return some of the sequences; the words are shared, not copied.
@@ -94,6 +98,7 @@ class PackedSequences:
             self.height,
             self.width,
             self.area[picked],
+            self.total[picked],
             self.words,
             np.ascontiguousarray(self.starts[:, picked]),
             np.ascontiguousarray(self.windows[:, picked]),
@@ -159,10 +164,12 @@ def pack_sequences(
     words = np.zeros(int(sizes.sum()), np.uint64)
     fill_words(counts, first, height, windows, starts, words)
     by_frame = windows.reshape(frame_count, n, 4)
+    area = np.ascontiguousarray(areas.reshape(frame_count, n).T)
     return PackedSequences(
         height,
         width,
-        np.ascontiguousarray(areas.reshape(frame_count, n).T),
+        area,
+        area.sum(axis=1),
         words,
         starts.reshape(frame_count, n),
         by_frame,
@@ -213,7 +220,7 @@ def shared_area(a: PackedSequences, b: PackedSequences | None = None) -> NDArray
     if b is None or b is a:
         out = np.zeros((len(a), len(a)), np.int64)
         shared_pairs(a.words, a.starts, a.windows, out)
-        np.fill_diagonal(out, a.area.sum(axis=1))
+        np.fill_diagonal(out, a.total)
         return out
     _check_pair(a, b)
     out = np.zeros((len(a), len(b)), np.int64)
@@ -288,7 +295,7 @@ def sequence_iou(a: PackedSequences, b: PackedSequences | None = None) -> NDArra
         If picture size or number of frames differ.
     """
     other = a if b is None else b
-    return _ratio(shared_area(a, b), a.area.sum(axis=1)[:, None], other.area.sum(axis=1)[None])
+    return _ratio(shared_area(a, b), a.total[:, None], other.total[None])
 
 
 def sequence_iou_row(a: PackedSequences, i: int) -> NDArray[np.float64]:
@@ -311,9 +318,7 @@ def sequence_iou_row(a: PackedSequences, i: int) -> NDArray[np.float64]:
     ValueError
         If there is no sequence i.
     """
-    totals = a.area.sum(axis=1)
-    shared = shared_area_rows(a, [i])[0]
-    return _ratio(shared, totals[i], totals)
+    return _ratio(shared_area_rows(a, [i])[0], a.total[i], a.total)
 
 
 def _ratio(
