@@ -1,10 +1,11 @@
-"""What `evfr evaluate` compares: which video of the prediction is which of the truth, and what had labels."""
+"""What `evfr evaluate` compares: files, classes, which video is which of the truth, and what had labels."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from evfr.errors import AnnotationError
 
@@ -14,7 +15,9 @@ if TYPE_CHECKING:
 
     from evfr._core.annotations import VideoAnnotations
 
-__all__ = ["Pairs", "labelled_frames", "pair_videos"]
+__all__ = ["Pairs", "labelled_frames", "map_categories", "pair_videos", "read_sides"]
+
+Side = tuple[str | Path, str, Mapping[str, int | float | str] | None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,6 +39,82 @@ class Pairs:
     video_ids: tuple[str, ...]
     missing: tuple[str, ...]
     ignored: tuple[str, ...]
+
+
+def read_sides(truth: Side, predicted: Side) -> tuple[VideoAnnotations, VideoAnnotations]:
+    """Read truth and prediction; a list of results, which names no videos, takes them from the truth's file.
+
+    Parameters
+    ----------
+    truth, predicted : tuple of (path, format, options or None)
+        What to read, and how.
+
+    Returns
+    -------
+    tuple of two VideoAnnotations
+        Truth and prediction.
+
+    Raises
+    ------
+    AnnotationError
+        If a file is wrong.
+    """
+    from evfr.annotations import read
+    from evfr.verbs._evaluate_vis import is_results
+
+    path, format_, given = predicted
+    options: dict[str, Any] = dict(given or {})
+    if format_ in ("auto", "ytvis") and "companion" not in options and is_results(Path(path)):
+        format_, options["companion"] = "ytvis", str(truth[0])
+    labels = read(truth[0], format=truth[1], **dict(truth[2] or {}))
+    return labels, read(path, format=format_, **options)
+
+
+def map_categories(
+    truth: VideoAnnotations, predicted: VideoAnnotations, name: str | Path | None
+) -> tuple[VideoAnnotations, VideoAnnotations, tuple[tuple[str, str], ...]]:
+    """Join classes of both sides by a map, and give the prediction the truth's ids of the same names.
+
+    Parameters
+    ----------
+    truth, predicted : VideoAnnotations
+        As read.
+    name : str, Path or None
+        A map's file or name; None changes nothing.
+
+    Returns
+    -------
+    tuple of VideoAnnotations, VideoAnnotations, tuple of (str, str)
+        Both sides, and old and new name of each class that one of them had.
+
+    Raises
+    ------
+    AnnotationError
+        If the map is wrong, or a file's map names a class that neither side has.
+    """
+    from evfr.annotations import (
+        CATEGORY_MAPS,
+        match_categories,
+        merge_categories,
+        merged_names,
+        read_category_map,
+    )
+
+    if name is None:
+        return truth, predicted, ()
+    category_map = read_category_map(name)
+    known = {category.name for labels in (truth, predicted) for category in labels.categories}
+    unknown = [source for source in category_map.sources if source not in known]
+    if unknown and category_map.name not in CATEGORY_MAPS:
+        raise AnnotationError(
+            f"category map {name}: neither truth nor prediction has a class named {', '.join(map(repr, unknown[:5]))}; "
+            f"they have {', '.join(map(repr, sorted(known)[:20]))}"
+        )
+    merged = {pair: None for labels in (truth, predicted) for pair in merged_names(labels, category_map)}
+    truth, predicted = (
+        merge_categories(labels, category_map, absent="skip") for labels in (truth, predicted)
+    )
+    return truth, match_categories(predicted, truth.categories), tuple(sorted(merged))
 
 
 def pair_videos(truth: VideoAnnotations, predicted: VideoAnnotations, missing: str) -> Pairs:

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from evfr.metrics import BoxScores, MaskScores, PixelScores, TrackingScores
+    from evfr.metrics import BoxScores, MaskScores, PixelScores, TrackingScores, VisScores
 
 __all__ = ["EvaluateResult"]
 
 DECIMALS = 3
 MOST_ROWS = 20
+AREAS = ("small", "medium", "large")
 _TRACKING = (
     *("mota", "motp", "idf1", "id_precision", "id_recall", "hota", "det_a", "ass_a"),
     *("id_switches", "fragments", "matches", "misses", "false_positives", "frames"),
@@ -25,10 +26,10 @@ class EvaluateResult:
 
     Attributes
     ----------
-    what : {"vos", "boxes", "masks"}
+    what : {"vos", "boxes", "masks", "vis"}
         What was compared.
-    scores : MaskScores, BoxScores or PixelScores
-        One row per object and frame; for masks, counts per video and class.
+    scores : MaskScores, BoxScores, PixelScores or VisScores
+        One row per object and frame; for masks, counts per video and class; for vis, matches of sequences.
     has_keys : bool
         Whether labelled frames were named; then they are left out.
     all_frames : bool
@@ -41,10 +42,16 @@ class EvaluateResult:
         Videos that only the truth, only the prediction has.
     tracking : tuple of (str, TrackingScores)
         Video and counts behind MOTA, IDF1 and HOTA, if asked for.
+    variant : str
+        ``"unsupervised"`` for such vos; what the IoU of vis is of, and whether it is strictly official.
+    merged_categories : tuple of (str, str)
+        Old and new name of each class that a category map joined.
+    notes : tuple of str
+        What was left out or decided on the way.
     """
 
-    what: Literal["vos", "boxes", "masks"]
-    scores: MaskScores | BoxScores | PixelScores
+    what: Literal["vos", "boxes", "masks", "vis"]
+    scores: MaskScores | BoxScores | PixelScores | VisScores
     has_keys: bool = False
     all_frames: bool = False
     unseen: tuple[str, ...] = ()
@@ -52,6 +59,9 @@ class EvaluateResult:
     missing_videos: tuple[str, ...] = ()
     ignored_videos: tuple[str, ...] = ()
     tracking: tuple[tuple[str, TrackingScores], ...] = ()
+    variant: str = ""
+    merged_categories: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         values = ", ".join(f"{name} {value:.{DECIMALS}f}" for name, value in list(self.overall().items())[:4])
@@ -79,7 +89,7 @@ class EvaluateResult:
         if not parts:
             raise ValueError("there is nothing to merge; give one result or more")
         first = parts[0]
-        settings = {(part.what, part.has_keys, part.all_frames, part.unseen) for part in parts}
+        settings = {(part.what, part.has_keys, part.all_frames, part.unseen, part.variant) for part in parts}
         if len(settings) > 1:
             raise ValueError(
                 f"results must have equal settings to be merged, got {sorted(settings, key=str)}"
@@ -95,12 +105,22 @@ class EvaluateResult:
             tuple(sorted({name for part in parts for name in part.missing_videos})),
             tuple(sorted({name for part in parts for name in part.ignored_videos})),
             tuple(sorted((item for part in parts for item in part.tracking), key=lambda item: item[0])),
+            first.variant,
+            tuple(sorted({pair for part in parts for pair in part.merged_categories})),
+            tuple(sorted({note for part in parts for note in part.notes})),
         )
 
     @property
     def summary(self) -> Any:
-        """What the benchmark says: DavisScores, BoxSummary, or the PixelScores themselves."""
-        from evfr.metrics import BoxScores, MaskScores, davis_scores, summarise_boxes
+        """What the benchmark says: DavisScores, BoxSummary, VisSummary, or the PixelScores themselves."""
+        from evfr.metrics import (
+            BoxScores,
+            MaskScores,
+            VisScores,
+            davis_scores,
+            summarise_boxes,
+            summarise_vis,
+        )
 
         without_keys = self.has_keys and not self.all_frames
         if isinstance(self.scores, MaskScores):
@@ -108,6 +128,8 @@ class EvaluateResult:
             return davis_scores(self.scores, without_ends=ends, without_keys=without_keys)
         if isinstance(self.scores, BoxScores):
             return summarise_boxes(self.scores, without_keys=without_keys)
+        if isinstance(self.scores, VisScores):
+            return summarise_vis(self.scores)
         return self.scores
 
     def overall(self) -> dict[str, float]:
@@ -117,11 +139,14 @@ class EvaluateResult:
         -------
         dict of str to float
             ``j_and_f``, ``j_mean``, ``j_recall``, ``j_decay``, ``f_mean``, ``f_recall``, ``f_decay`` (and ``g``);
-            ``mean_iou`` (and what tracking adds); or ``accuracy``, ``iou``, ``gscore``, ``precision``, ``recall``.
+            ``mean_iou`` (and what tracking adds); ``accuracy``, ``iou``, ``gscore``, ``precision``, ``recall``; or
+            ``ap``, ``ap50``, ``ap75``, ``ar1``, ``ar10``, ``ar100``, and AP and AR by area.
         """
-        from evfr.metrics import MaskScores, ytvos_scores
+        from evfr.metrics import VIS_FIGURES, MaskScores, ytvos_scores
 
         summary = self.summary
+        if self.what == "vis":
+            return {name: getattr(summary, name) for name in VIS_FIGURES}
         if self.what == "masks":
             total = summary.total
             names = ("accuracy", "iou", "gscore", "precision", "recall")
@@ -138,13 +163,15 @@ class EvaluateResult:
         return values | self._tracking_overall()
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return one JSON-ready dict per object (or, for masks, per video and class), by video.
+        """Return one JSON-ready dict per object (for masks per video and class, for vis per class), by video.
 
         Returns
         -------
         list of dict
-            With ``video_id`` and the object's scores.
+            With ``video_id`` and the object's scores; for vis with ``category`` and the class' figures.
         """
+        if self.what == "vis":
+            return [item.to_dict() for item in self.summary.categories]
         if self.what == "masks":
             return [
                 {"video_id": video, "category": category, **counts.to_dict()}
@@ -174,7 +201,7 @@ class EvaluateResult:
             "what": self.what,
             "overall": {name: _or_none(value) for name, value in self.overall().items()},
             "videos": self.videos(),
-            "objects": self.rows(),
+            ("categories" if self.what == "vis" else "objects"): self.rows(),
             "left_out": self.left_out,
             "skipped_count": self.skipped_count,
             "missing_videos": list(self.missing_videos),
@@ -193,6 +220,11 @@ class EvaluateResult:
                 {"video_id": name, **{key: _or_none(getattr(item, key)) for key in _TRACKING}}
                 for name, item in self.tracking
             ]
+        if self.variant:
+            data["variant"] = self.variant
+        if self.merged_categories:
+            data["merged_categories"] = [{"from": old, "to": new} for old, new in self.merged_categories]
+        data["notes"] = list(self._all_notes())
         return data
 
     @property
@@ -203,35 +235,74 @@ class EvaluateResult:
         return "labelled frames" if self.has_keys else "first and last frames"
 
     def __str__(self) -> str:
-        names = list(self.overall())
-        rows = [(part["video_id"], [part.get(name) for name in names]) for part in self.videos()]
+        if self.what == "vis":
+            # Thirteen numbers a line would not fit; those by area have lines of their own.
+            names = [name for name in self.overall() if name.rpartition("_")[2] not in AREAS]
+            rows = [(item["category"], [item[name] for name in names]) for item in self.rows()]
+        else:
+            names = list(self.overall())
+            rows = [(part["video_id"], [part.get(name) for name in names]) for part in self.videos()]
         more = len(rows) - MOST_ROWS
         rows = rows[:MOST_ROWS] if len(rows) > 1 else []
-        rows.append((self.what, [_or_none(value) for value in self.overall().values()]))
+        rows.append((self.what, [_or_none(self.overall()[name]) for name in names]))
         width = max(len(name) for name, _ in rows) + 2
         lines = [" " * width + "".join(f"{name:>{max(len(name), 7) + 2}}" for name in names)]
         for name, values in rows:
             cells = [
-                f"{'-' if value is None else format(value, f'.{DECIMALS}f'):>{max(len(key), 7) + 2}}"
-                for key, value in zip(names, values, strict=True)
+                f"{_text(value):>{max(len(key), 7) + 2}}" for key, value in zip(names, values, strict=True)
             ]
             lines.append(f"{name:<{width}}" + "".join(cells))
         if more > 0:
-            lines.insert(-1, f"... and {more} more videos, all in --json")
+            kind = "classes" if self.what == "vis" else "videos"
+            lines.insert(-1, f"... and {more} more {kind}, all in --json")
+        if self.what == "vis":
+            lines += self._area_lines()
         lines.append(f"left out: {self.left_out}")
         if self.skipped_count:
             lines.append(f"not scored: {self.skipped_count} frames that the prediction lacks")
         lines += [f"not scored: video {name}, which the prediction lacks" for name in self.missing_videos]
-        return "\n".join(lines)
+        return "\n".join([*lines, *self._all_notes()])
+
+    def _area_lines(self) -> list[str]:
+        values = self.overall()
+        return [
+            f"{kind.upper()} by area: "
+            + ", ".join(f"{area} {_text(_or_none(values[f'{kind}_{area}']))}" for area in AREAS)
+            for kind in ("ap", "ar")
+        ]
+
+    def _all_notes(self) -> list[str]:
+        """Return what was joined, left out or decided, one line each."""
+        lines = []
+        if self.variant and self.variant != "masks":
+            lines.append(f"protocol: {self.variant}")
+        if self.merged_categories:
+            lines.append("joined: " + ", ".join(f"{old} -> {new}" for old, new in self.merged_categories))
+        for name, text in (
+            ("unknown_count", "of classes that the truth does not list"),
+            ("beyond_count", "beyond the best 100 of their video and class"),
+        ):
+            count = int(getattr(self.scores, name).sum()) if self.what == "vis" else 0
+            if count:
+                lines.append(f"not scored: {count} detections {text}")
+        if self.what == "vis" and self.ignored_videos:
+            count = len(self.ignored_videos)
+            lines.append(
+                f"not scored: {count} videos that the truth lacks, the first is {self.ignored_videos[0]}"
+            )
+        return [*lines, *self.notes]
 
     def _by_video(self) -> list[tuple[str, EvaluateResult]]:
         from dataclasses import fields, replace
 
         import numpy as np
 
-        from evfr.metrics import PixelScores
+        from evfr.metrics import PixelScores, VisScores
 
         scores: Any = self.scores
+        if isinstance(scores, VisScores):
+            alone = [scores.of_videos(np.array([row])) for row in range(len(scores.video_ids))]
+            return [(part.video_ids[0], replace(self, scores=part)) for part in alone]
         if isinstance(scores, PixelScores):
             names = sorted({row[0] for row in scores.counts})
             parts = [
@@ -264,3 +335,7 @@ class EvaluateResult:
 
 def _or_none(value: float) -> float | None:
     return value if value == value else None
+
+
+def _text(value: float | None) -> str:
+    return "-" if value is None else format(value, f".{DECIMALS}f")
