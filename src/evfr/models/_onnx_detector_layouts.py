@@ -195,9 +195,7 @@ def _fits(layout: str, outputs: Mapping[str, Shape], known: int | None) -> bool:
         if layout in ("yolov5", "yolov8"):
             channels, anchors = (shape[2], shape[1]) if layout == "yolov5" else (shape[1], shape[2])
             # Anchors outnumber channels; a free side is that of the anchors.
-            if not isinstance(channels, int) or (
-                known is None and isinstance(anchors, int) and channels > anchors
-            ):
+            if not isinstance(channels, int) or (isinstance(anchors, int) and channels > anchors):
                 return False
     if layout == "end-to-end" and known == 1:
         return False
