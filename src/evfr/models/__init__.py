@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from evfr.models._box_masks import BoxMasks, box_masks
 from evfr.models._covos import CovosNetwork, covos_decoder, covos_network, low_level_features
 from evfr.models._detections import Detections, pick, scores_at
 from evfr.models._detector import Detector, as_detector, open_detector
@@ -25,6 +26,7 @@ from evfr.models._seq_maskrcnn_session import SequenceSession
 
 __all__ = [
     "DETECTORS",
+    "BoxMasks",
     "CovosNetwork",
     "Detections",
     "Detector",
@@ -34,6 +36,7 @@ __all__ = [
     "SeqMaskRcnnDetector",
     "SequenceSession",
     "as_detector",
+    "box_masks",
     "covos_decoder",
     "covos_network",
     "low_level_features",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -220,7 +220,7 @@ def pick(
     box_nms: float = 0.5,
     mask_nms: float = 0.2,
     limit: int = 10,
-    make_masks: Callable[[NDArray[np.float64]], Sequence[Rle]] | None = None,
+    make_masks: Callable[[NDArray[np.float64]], Iterable[Rle]] | None = None,
 ) -> Detections:
     """Pick the detections of a key frame that are worth carrying (Propose-Reduce [1]_, section 3.1 and released code).
 
@@ -237,7 +237,8 @@ def pick(
     limit : int
         At most so many go into the comparison of masks; 1 or more.
     make_masks : callable, optional
-        (K, 4) boxes to K masks, for detectors that find boxes only: called once, with the boxes that got so far.
+        (K, 4) boxes to K masks (as `box_masks`), for detectors that find boxes only: called once, with the boxes that
+        got so far.
 
     Returns
     -------
