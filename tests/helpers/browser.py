@@ -18,6 +18,7 @@ ARGUMENTS = (
     "--disable-sync",
     "--no-first-run",
 )
+WINDOW = {"viewport": {"width": 1280, "height": 900}}
 
 
 def chromium_path() -> str | None:
@@ -67,21 +68,33 @@ class Opened:
 
 
 @contextmanager
-def opened(browser: Any, path: Path, html: str, **context: Any) -> Iterator[Opened]:
-    """Write a page, open it from disk, and close it afterwards."""
+def opened(browser: Any, path: Path, html: str, *, tab: Any = None, **context: Any) -> Iterator[Opened]:
+    """Write a page and open it from disk: in ``tab``, or in a new window of its own, closed afterwards.
+
+    A new window starts a process of the browser's, which costs more than the page; a loaded page has a new state
+    in any case, so only what is said of the window (its size, its colours, downloads) needs one.
+    """
     path.write_text(html, encoding="ascii")
-    session = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **context})
+    session = browser.new_context(**{**WINDOW, **context}) if tab is None else None
+    page = tab if session is None else session.new_page()
+    view = Opened(page, path)
+    listeners = {
+        "console": lambda message: view.logged.append(f"{message.type}: {message.text}"),
+        "pageerror": lambda error: view.thrown.append(str(error)),
+        "request": lambda request: _note(view, request.url),
+        "dialog": lambda dialog: (view.thrown.append("dialog"), dialog.dismiss()),
+    }
     try:
-        page = session.new_page()
-        view = Opened(page, path)
-        page.on("console", lambda message: view.logged.append(f"{message.type}: {message.text}"))
-        page.on("pageerror", lambda error: view.thrown.append(str(error)))
-        page.on("request", lambda request: _note(view, request.url))
-        page.on("dialog", lambda dialog: (view.thrown.append("dialog"), dialog.dismiss()))
+        page.mouse.move(0, 0)
+        for event, listener in listeners.items():
+            page.on(event, listener)
         page.goto(path.as_uri())
         yield view
     finally:
-        session.close()
+        for event, listener in listeners.items():
+            page.remove_listener(event, listener)
+        if session is not None:
+            session.close()
 
 
 def _note(view: Opened, url: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from evfr.reports import SelectionReport, render_report
-from helpers.browser import ARGUMENTS, Opened, chromium_path, opened
+from helpers.browser import ARGUMENTS, WINDOW, Opened, chromium_path, opened
 
 
 @pytest.fixture(scope="session")
@@ -26,13 +26,24 @@ def browser() -> Iterator[Any]:
         chromium.close()
 
 
+@pytest.fixture(scope="session")
+def tab(browser: Any) -> Iterator[Any]:
+    """Return a tab for all pages that need no window of their own."""
+    session = browser.new_context(**WINDOW)
+    yield session.new_page()
+    session.close()
+
+
 @pytest.fixture
-def show(browser: Any, tmp_path: Path) -> Iterator[Callable[..., Opened]]:
-    """Render a report and open it; every page is closed at the end of the test."""
+def show(browser: Any, tab: Any, tmp_path: Path) -> Iterator[Callable[..., Opened]]:
+    """Render a report and open it: where the window is asked to be special in one of its own, else in the tab.
+
+    The tab shows one page at a time.
+    """
     with ExitStack() as stack:
 
         def open_report(report: SelectionReport, **context: Any) -> Opened:
-            page = tmp_path / "report.html"
-            return stack.enter_context(opened(browser, page, render_report(report), **context))
+            path, html = tmp_path / "report.html", render_report(report)
+            return stack.enter_context(opened(browser, path, html, tab=None if context else tab, **context))
 
         yield open_report

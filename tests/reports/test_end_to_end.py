@@ -34,12 +34,12 @@ def edit(page: Any) -> list[list[int]]:
 
 @pytest.mark.parametrize("method", ["uniform", "systematic", "auto", "adaptive", "random"])
 def test_page_previews_what_select_from_writes(
-    browser: Any, clips: list[Path], tmp_path: Path, method: str
+    browser: Any, tab: Any, clips: list[Path], tmp_path: Path, method: str
 ) -> None:
     options: dict[str, Any] = {"signal": "difference", "executor": "serial", "method": method, "seed": 5}
     evfr.select(clips, ratio=0.2, out=tmp_path / "first", **options)
     html = (tmp_path / "first" / "report.html").read_text(encoding="ascii")
-    with opened(browser, tmp_path / "first" / "report.html", html) as view:
+    with opened(browser, tmp_path / "first" / "report.html", html, tab=tab) as view:
         assert view.page.evaluate("evfrReport.state.rule.isOpen")
         before = view.page.evaluate("evfrReport.state.videos.map((item) => Array.from(item.picks))")
         preview = edit(view.page)
