@@ -17,6 +17,7 @@ from evfr.models._covos import CovosNetwork, covos_decoder, covos_network, low_l
 from evfr.models._detections import Detections, pick, scores_at
 from evfr.models._detector import Detector, as_detector, open_detector
 from evfr.models._maskrcnn import MaskRcnnDetector
+from evfr.models._onnx_classifier import OnnxClassifier
 from evfr.models._onnx_detector import OnnxDetector
 from evfr.models._onnx_segmenter import OnnxSegmenter
 from evfr.models._seq_maskrcnn import seq_maskrcnn
@@ -31,6 +32,7 @@ __all__ = [
     "Detections",
     "Detector",
     "MaskRcnnDetector",
+    "OnnxClassifier",
     "OnnxDetector",
     "OnnxSegmenter",
     "SeqMaskRcnnDetector",

@@ -213,7 +213,7 @@ def as_detector(
     TypeError
         If it is neither callable nor a detector.
     ValueError
-        If a function comes without classes, a name or number is there twice, or (on use) the function's answer does
+        If a function comes without classes, a number is there twice, or (on use) the function's answer does
         not fit the picture or the classes.
     """
     if all(hasattr(detector, name) for name in ("detect", "score_boxes", "categories")):
@@ -235,7 +235,7 @@ def categories_from(names: Sequence[Category | str] | str | Path) -> tuple[Categ
     Parameters
     ----------
     names : sequence of Category or str, or path
-        The classes; in a file, blank lines at the end do not count.
+        The classes; in a file, blank lines at the end do not count. A name may come twice: ImageNet has two cranes.
 
     Returns
     -------
@@ -247,7 +247,7 @@ def categories_from(names: Sequence[Category | str] | str | Path) -> tuple[Categ
     InputError
         If the file cannot be read, or has an empty line between names.
     ValueError
-        If a name or a number is there twice, or a name is empty.
+        If a number is there twice, or a name is empty.
     """
     where = "the classes"
     if isinstance(names, (str, Path)):
@@ -263,11 +263,10 @@ def categories_from(names: Sequence[Category | str] | str | Path) -> tuple[Categ
         name if isinstance(name, Category) else Category(number, name)
         for number, name in enumerate(names, start=1)
     )
-    columns: dict[str, list[Any]] = {"name": [c.name for c in made], "id": [c.category_id for c in made]}
-    for kind, values in columns.items():
-        twice = [value for value in values if values.count(value) > 1]
-        if twice:
-            raise ValueError(f"{where} have the {kind} {twice[0]!r} twice; each class needs its own")
+    ids = [category.category_id for category in made]
+    twice = [value for value in ids if ids.count(value) > 1] if len(set(ids)) < len(ids) else []
+    if twice:
+        raise ValueError(f"{where} have the id {twice[0]} twice; each class needs its own")
     if any(not category.name for category in made):
         raise ValueError(f"{where} have an empty name")
     return made

@@ -48,12 +48,17 @@ class PictureModel:
     dtype: Any
     outputs: dict[str, tuple[Any, ...]]
 
+    @property
+    def takes_many(self) -> bool:
+        """Whether it takes any number of pictures at once."""
+        return len(self.input_shape) == 4 and not isinstance(self.input_shape[0], int)
+
     def run(self, planes: NDArray[np.float32], names: list[str]) -> list[NDArray[Any]]:
-        """Run the model on one picture.
+        """Run the model on one picture, or on several where it takes any number.
 
         Parameters
         ----------
-        planes : (3, h, w) float32
+        planes : (3, h, w) or (B, 3, h, w) float32
             From `normalised`.
         names : list of str
             Which outputs.
@@ -69,7 +74,7 @@ class PictureModel:
             If the model fails on it, or an output holds NaN or infinite values.
         """
         given = np.ascontiguousarray(planes, dtype=self.dtype)
-        given = given[None] if len(self.input_shape) == 4 else given
+        given = given[None] if given.ndim < len(self.input_shape) else given
         state = require("onnxruntime.capi.onnxruntime_pybind11_state", extra="onnx")
         try:
             found = self.session.run(names, {self.input_name: given})
