@@ -93,8 +93,10 @@ def seq_maskrcnn(
     freeze : {"none", "stem", "backbone"}
         Which part of the backbone stays as it is. The paper's code has ``stem``: the first convolution and stage, of
         ImageNet weights.
-    memory_every, memory_limit : int
-        Of the detector that is written: which frames its propagation remembers, and how many.
+    memory_every : int
+        Of the detector that is written: frames from one that its propagation remembers to the next.
+    memory_limit : int
+        Of the detector that is written: frames that its propagation remembers at most.
     device : str
         Where to train, for example ``cuda``.
 
@@ -118,10 +120,13 @@ def seq_maskrcnn(
     """
     from evfr.models import seq_maskrcnn as build
     from evfr.models import write_seq_maskrcnn
+    from evfr.models._seq_maskrcnn_session import check_memory
     from evfr.training import sequence_draw, train_seq_maskrcnn
     from evfr.verbs._train_frames import labelled_images
 
+    _check_options(stage, freeze, background, other_classes)
     _check_images(stage, images, image_labels)
+    check_memory(memory_every, memory_limit, 0)
     stages = [(number, recipe) for number in ((1, 2) if stage == "both" else (int(stage),))]
     if stages[0][0] == 1 and stage1_iterations is not None:
         warmup = min(recipe.warmup, max(stage1_iterations - 1, 0))
@@ -235,6 +240,17 @@ def _joined(runs: Sequence[TrainingRun]) -> TrainingRun:
         sum(run.seconds for run in runs),
         sum(run.resumed_at for run in runs),
     )
+
+
+def _check_options(stage: str, freeze: str, background: str, other_classes: str) -> None:
+    if stage not in ("1", "2", "both"):
+        raise ValueError(f"stage must be one of 1, 2, both, got {stage!r}")
+    if freeze not in _FROZEN:
+        raise ValueError(f"freeze must be one of {', '.join(_FROZEN)}, got {freeze!r}")
+    if background not in ("keep", "fill"):
+        raise ValueError(f"background must be keep or fill, got {background!r}")
+    if other_classes not in ("fail", "hide"):
+        raise ValueError(f"other_classes must be fail or hide, got {other_classes!r}")
 
 
 def _check_images(stage: str, images: Path | None, image_labels: Path | None) -> None:
