@@ -152,10 +152,16 @@ def test_the_real_classifier_names_what_boxes_hold(data_dir, tmp_path):
         scale=128,
     )
     assert len(classifier.categories) == 1000
-    owl = cv2.cvtColor(cv2.imread(str(tmp_path / "photos" / "owl.jpg")), cv2.COLOR_BGR2RGB)
-    assert owl.shape == np.asarray(Image.open(tmp_path / "photos" / "owl.jpg")).shape
-    scores = classifier.score_boxes(owl, np.array([[162, 9, 335, 347], [0, 250, 90, 380.0]]))
-    best = [classifier.categories[column].name for column in scores.argmax(axis=1)]
-    assert "owl" in best[0]
-    assert scores[0].max() > 0.5
-    assert "owl" not in best[1]
+    expected = {"cat": ([118, 102, 953, 720], "cat"), "pets": ([334, 170, 494, 373], "Boston bull")}
+    for name, (box, label) in expected.items():
+        image = np.asarray(Image.open(tmp_path / "photos" / f"{name}.jpg").convert("RGB"))
+        scores = classifier.score_boxes(image, np.array([box, [0, 0, 9, 9]], float))
+        assert label in classifier.categories[scores[0].argmax()].name
+        assert scores[0].max() > 0.5
+        x0, y0, x1, y1 = box
+        small = cv2.resize(image[y0:y1, x0:x1], (224, 224), interpolation=cv2.INTER_LINEAR)
+        if min(y1 - y0, x1 - x0) >= 224:
+            small = cv2.resize(image[y0:y1, x0:x1], (224, 224), interpolation=cv2.INTER_AREA)
+        planes = ((small.astype(np.float32) - 128) / 128).transpose(2, 0, 1)[None]
+        plain = classifier._model.session.run(["probs"], {"image": planes})[0][0, 1:]
+        assert np.allclose(scores[0], plain, atol=1e-5)
