@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -90,40 +91,45 @@ def sequences_in(
     track is a sequence of its own. They are ordered by track, those without last. One without a row on these frames
     is left out.
     """
-    part = labels.of_video(video_id)
-    part = part.with_boxes() if on == "boxes" else part
-    part = part.take(np.isin(part.frame_index, frames))
+    place = [video.video_id for video in labels.videos].index(video_id)
+    video = labels.videos[place]
+    # The columns are sorted by video; taking the rows out as labels would check them all over again.
+    first, last = np.searchsorted(labels.video_row, [place, place + 1])
+    rows = first + np.flatnonzero(np.isin(labels.frame_index[first:last], frames))
+    tracks, kinds, crowds = (
+        column[rows].tolist() for column in (labels.track_id, labels.category_id, labels.is_crowd)
+    )
+    places = np.searchsorted(frames, labels.frame_index[rows])
+    masks = [labels.masks[row] for row in rows.tolist()]
+    corners = labels.boxes_xyxy[rows] if on == "masks" else _boxes(labels.boxes_xyxy[rows], masks)
+    has_box = np.asarray(np.isfinite(corners).all(axis=1))
     what = "truth" if is_truth else "prediction"
-    video = part.videos[0]
-    has_box = np.asarray(np.isfinite(part.boxes_xyxy).all(axis=1))
     groups: dict[tuple[int, int, bool, int], list[int]] = {}
-    for row in range(len(part)):
-        if on == "masks" and part.masks[row] is None and has_box[row]:
+    for at, (track, kind, crowd) in enumerate(zip(tracks, kinds, crowds, strict=True)):
+        if on == "masks" and masks[at] is None and has_box[at]:
             raise AnnotationError(
-                f"video {video_id!r}, frame {int(part.frame_index[row])}: track {int(part.track_id[row])} of the "
-                f"{what} has a box and no mask; give it one, or compare boxes"
+                f"video {video_id!r}, frame {int(labels.frame_index[rows[at]])}: track {track} of the {what} has a box "
+                "and no mask; give it one, or compare boxes"
             )
-        track = int(part.track_id[row])
-        own = row if track == NO_TRACK else -1
-        kind = bool(part.is_crowd[row]) and is_truth
-        groups.setdefault((track, int(part.category_id[row]), kind, own), []).append(row)
+        own = at if track == NO_TRACK else -1
+        groups.setdefault((track, kind, crowd and is_truth, own), []).append(at)
     order = sorted(groups, key=lambda key: (key[0] == NO_TRACK, key[0], groups[key][0]))
-    places = np.searchsorted(frames, part.frame_index)
-    masks, boxes, areas, scores = [], [], [], []
+    sequences, outlines, areas, scores = [], [], [], []
+    known: dict[int, int] = {}
     for key in order:
-        rows = groups[key]
+        mine = groups[key]
         if on == "masks":
             entries: list[Rle | None] = [None] * len(frames)
-            for row in rows:
-                entries[places[row]] = part.masks[row]
-            masks.append(tuple(entries))
-            areas.append(mean_area([0 if mask is None else mask.area for mask in entries]))
+            for at in mine:
+                entries[places[at]] = masks[at]
+            sequences.append(tuple(entries))
+            areas.append(mean_area([_area(mask, known) for mask in entries]))
         else:
-            corners = np.full((len(frames), 4), np.nan)
-            corners[places[rows]] = part.boxes_xyxy[rows]
-            boxes.append(corners)
-            areas.append(mean_area(np.nan_to_num(np.prod(corners[:, 2:] - corners[:, :2], axis=1))))
-        scores.append(np.nan if is_truth else _score(part, rows, video_id))
+            boxes = np.full((len(frames), 4), np.nan)
+            boxes[places[mine]] = corners[mine]
+            outlines.append(boxes)
+            areas.append(mean_area(np.nan_to_num(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1))))
+        scores.append(math.nan if is_truth else _score(labels, rows[mine]))
     return VisSequences(
         video.height,
         video.width,
@@ -132,23 +138,42 @@ def sequences_in(
         np.array(scores, np.float64),
         np.array([key[2] for key in order], np.bool_),
         np.array(areas, np.float64),
-        tuple(masks),
-        tuple(boxes),
+        tuple(sequences),
+        tuple(outlines),
     )
 
 
-def _score(part: VideoAnnotations, rows: list[int], video_id: str) -> float:
+def _boxes(boxes: NDArray[np.float64], masks: Sequence[Rle | None]) -> NDArray[np.float64]:
+    """Return the boxes, the tight one of its mask where there is none."""
+    out = boxes.copy()
+    for at in np.flatnonzero(np.isnan(boxes).all(axis=1)).tolist():
+        mask = masks[at]
+        if mask is not None and not mask.is_empty:
+            out[at] = mask.box_xyxy
+    return out
+
+
+def _area(mask: Rle | None, known: dict[int, int]) -> int:
+    """Return the pixels of a mask; one that several sequences share is counted once."""
+    if mask is None:
+        return 0
+    area = known.get(id(mask))
+    if area is None:
+        area = known[id(mask)] = mask.area
+    return area
+
+
+def _score(labels: VideoAnnotations, rows: NDArray[np.int64]) -> float:
     """Return the score of one sequence: that of its rows, or their mean where they differ."""
-    scores = part.score[rows]
-    wrong = np.flatnonzero(~np.isfinite(scores))
-    if wrong.size:
-        row = rows[int(wrong[0])]
-        raise AnnotationError(
-            f"video {video_id!r}, frame {int(part.frame_index[row])}: track {int(part.track_id[row])} of the "
-            f"prediction has the score {part.score[row]}; the order of the detections makes the precision: give each a "
-            "finite score"
-        )
-    return float(scores[0]) if (scores == scores[0]).all() else float(scores.mean())
+    scores = labels.score[rows].tolist()
+    for row, score in zip(rows.tolist(), scores, strict=True):
+        if not math.isfinite(score):
+            raise AnnotationError(
+                f"video {labels.videos[labels.video_row[row]].video_id!r}, frame {int(labels.frame_index[row])}: track "
+                f"{int(labels.track_id[row])} of the prediction has the score {score}; the order of the detections "
+                "makes the precision: give each a finite score"
+            )
+    return float(scores[0]) if len(set(scores)) == 1 else math.fsum(scores) / len(scores)
 
 
 def mean_area(areas: Sequence[float] | NDArray[np.float64]) -> float:
