@@ -41,7 +41,7 @@ class OnnxDetector:
         ``"auto"``, told by names and shapes of the outputs, or
 
         - ``"fastestdet"``: (1, 5 + C, rows, columns), score = objectness^0.6 x class^0.4; BGR, stretched [1]_,
-        - ``"yolov5"`` (also v6, v7; decoded YOLOX): (1, N, 5 + C), score = objectness x class; RGB, letterbox,
+        - ``"yolov5"`` (also v6, v7): (1, N, 5 + C), score = objectness x class; RGB, letterbox,
         - ``"yolov8"`` (also 9, 11, 12): (1, 4 + C, N); RGB, letterbox,
         - ``"end-to-end"`` (YOLOv10, 26): (1, N, 6), corners, score and label; RGB, letterbox,
         - ``"detr"``: logits (1, N, C + 1), the last of them for "no object", and boxes (1, N, 4); RGB, stretched,
