@@ -193,6 +193,7 @@ def test_wrong_arguments(options, message):
 def test_it_opens_as_it_was_written(module, folder, clip):
     frames, _ = clip
     detector = open_detector(folder / "model.safetensors", kind="seq-maskrcnn", min_score=0.0, limit=5)
+    assert isinstance(open_detector(folder), SeqMaskRcnnDetector)
     assert detector.categories == CLASSES
     found = detector.detect(frames[0])
     assert len(found) == 5

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
 import numpy as np
 
 from evfr._core.annotations import Category
+from evfr._core.tensor_files import tensor_names
 from evfr.errors import InputError
 from evfr.models._detections import Detections, scores_at
 
@@ -285,7 +286,8 @@ def open_detector(
     Parameters
     ----------
     path_or_name : path
-        An ``.onnx`` file, or weights as ``.safetensors``, ``.pth``, ``.pt`` or ``.bin``.
+        An ``.onnx`` file, or weights as ``.safetensors``, ``.pth``, ``.pt`` or ``.bin``; or a folder with
+        ``model.safetensors``, as `evfr train` writes it.
     kind : str
         A key of `DETECTORS`, or ``"auto"``: ``"onnx"`` for ``.onnx``; for weights whichever of the others has the
         tensors of the file.
@@ -313,6 +315,8 @@ def open_detector(
     path = Path(path_or_name)
     if kind != "auto" and kind not in DETECTORS:
         raise ValueError(f"kind must be 'auto' or one of {', '.join(DETECTORS)}, got {kind!r}")
+    if path.is_dir() and (path / "model.safetensors").is_file():
+        path = path / "model.safetensors"
     if not path.is_file():
         raise InputError(f"there is no detector at {path}; give an .onnx file or a file of weights")
     builder: Any = DETECTORS[_kind_of(path) if kind == "auto" else kind]
@@ -332,6 +336,8 @@ def open_detector(
 def _kind_of(path: Path) -> str:
     if path.suffix.lower() == ".onnx":
         return "onnx"
+    if path.suffix == ".safetensors" and any(name.startswith("propagation.") for name in tensor_names(path)):
+        return "seq-maskrcnn"
     if path.suffix.lower() in (".safetensors", ".pth", ".pt", ".bin"):
         return "maskrcnn"
     raise InputError(f"cannot tell what kind of detector {path} is; pass kind=")
