@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     Ends = tuple[FrameLabels | None, FrameLabels | None]
 
-__all__ = ["CarriedVideo", "CarryJob", "carry_video", "held_out_frames"]
+__all__ = ["CarriedVideo", "CarryJob", "carry_interval", "carry_video", "held_out_frames"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,8 +166,8 @@ def carry_video(job: CarryJob) -> CarriedVideo:
             if is_long(stretch) and parts[number] is None:
                 parts[number] = _carry_pieces(job, stretch)
             elif pictures is not None and parts[number] is None:
-                carried = _propagate(
-                    job, _interval(job, stretch, _ends(job, stretch), pictures, pictures.is_usable)
+                carried = carry_interval(
+                    job.propagator, _interval(job, stretch, _ends(job, stretch), pictures, pictures.is_usable)
                 )
                 _write_carried(job, _key(job, stretch, _ends(job, stretch), None), carried)
                 parts[number] = carried
@@ -244,7 +244,7 @@ def _carry_pieces(job: CarryJob, stretch: Stretch) -> Carried:
         if carried is None:
             path = job.measured.source.path
             pictures = load_pictures(path, piece.first, piece.last, table, damaged=job.damaged)
-            carried = _propagate(job, _interval(job, part, ends, pictures, pictures.is_usable))
+            carried = carry_interval(job.propagator, _interval(job, part, ends, pictures, pictures.is_usable))
             _write_carried(job, key, carried)
         current_progress().advance(0, f"{job.measured.source.video_id} (frame {piece.last})")
         return carried
@@ -252,8 +252,26 @@ def _carry_pieces(job: CarryJob, stretch: Stretch) -> Carried:
     return carry_long(stretch, *_ends(job, stretch), carry)
 
 
-def _propagate(job: CarryJob, interval: Interval) -> Carried:
-    """Carry through one stretch; a propagator that fails leaves the labels of the ends, and says so."""
+def carry_interval(propagator: Propagator, interval: Interval) -> Carried:
+    """Carry through one stretch; a propagator that fails leaves the labels of the ends, and says so.
+
+    Parameters
+    ----------
+    propagator : callable
+        ``(interval) -> Carried``, options and step fields bound.
+    interval : Interval
+        The stretch.
+
+    Returns
+    -------
+    Carried
+        With ends ``"failed: ..."`` where the propagator failed.
+
+    Raises
+    ------
+    EvfrError
+        If an extra is missing or weights do not load: no other stretch will do better.
+    """
     import cv2
 
     from evfr.errors import EvfrError
@@ -262,9 +280,9 @@ def _propagate(job: CarryJob, interval: Interval) -> Carried:
     if not len(interval.track_ids):
         return assemble(interval)  # both ends say that nothing is there
     try:
-        return job.propagator(interval)
+        return propagator(interval)
     except EvfrError:
-        raise  # a missing extra or weights that do not load: no other stretch will do better
+        raise
     except (cv2.error, RuntimeError, ArithmeticError, IndexError) as error:
         text = " ".join(str(error).split())[:200] or type(error).__name__
         ends = []
@@ -286,7 +304,8 @@ def _hold_out(job: CarryJob, across: Stretch, frame: int, left: Pictures, right:
     from evfr.propagation import held_out
 
     usable = np.concatenate([left.is_usable, right.is_usable[1:]])
-    carried = _propagate(job, _interval(job, across, _ends(job, across), Joined(left, right), usable))
+    interval = _interval(job, across, _ends(job, across), Joined(left, right), usable)
+    carried = carry_interval(job.propagator, interval)
     rows = held_out(carried, frame - across.first, _labels(job, frame))
     if (key := _held_key(job, across, frame)) is not None:
         _write_held(job.store, key, rows)

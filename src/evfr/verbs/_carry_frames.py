@@ -252,7 +252,13 @@ def stretch_pictures(
 
 
 def load_pictures(
-    path: str | Path, first: int, last: int, table: FrameTable, *, damaged: Damaged
+    path: str | Path,
+    first: int,
+    last: int,
+    table: FrameTable,
+    *,
+    damaged: Damaged,
+    size: tuple[int, int] | None = None,
 ) -> Pictures:
     """Return the pictures of one range of frames, read where they lie.
 
@@ -266,6 +272,8 @@ def load_pictures(
         Its frames, from an earlier pass.
     damaged : str
         As in `evfr.select`.
+    size : tuple of (int, int) or None
+        (height, width) to which pictures are shrunk; None keeps them as they are.
 
     Returns
     -------
@@ -277,17 +285,22 @@ def load_pictures(
     ExtractionError, VideoError
         If the video cannot be read, or is not the one that was measured.
     """
+    import cv2
     import numpy as np
 
     from evfr.video import extract_frames
 
-    pictures = Pictures(last - first + 1, table.height, table.width)
+    height, width = size or (table.height, table.width)
+    pictures = Pictures(last - first + 1, height, width)
     has = np.zeros(len(pictures), np.bool_)
     usable = table.is_decoded if damaged == "keep" else table.is_selectable
     wanted = first + np.flatnonzero(usable[first : last + 1])
     for frame in extract_frames(path, wanted.tolist(), table, damaged=damaged):
         if frame.image.shape[:2] == (table.height, table.width):
-            pictures.put(frame.frame_index - first, frame.image, is_usable=True)
+            image = frame.image
+            if image.shape[:2] != (height, width):
+                image = np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+            pictures.put(frame.frame_index - first, image, is_usable=True)
             has[frame.frame_index - first] = True
     pictures.finish(has)
     return pictures

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from evfr.propagation import Carried
     from evfr.verbs._carry_frames import Stretch
 
-__all__ = ["PIECE", "Piece", "carry_long", "is_long"]
+__all__ = ["PIECE", "Piece", "carry_long", "is_long", "labels_of_row"]
 
 PIECE = 300
 """Frames of a stretch that are carried at once; a propagator keeps motion for each of them."""
@@ -135,11 +135,26 @@ def _run(
         if far == (last if side == "left" else first):
             return
         at = far
-        labels = _labels_at(part, -1 if side == "left" else 0, at)
+        labels = labels_of_row(part, -1 if side == "left" else 0, at)
 
 
-def _labels_at(part: Carried, row: int, frame: int) -> FrameLabels:
-    """Return what was carried to one frame as labels of it."""
+def labels_of_row(part: Carried, row: int, frame: int) -> FrameLabels:
+    """Return what was carried to one frame as labels of it, so that they can be carried on.
+
+    Parameters
+    ----------
+    part : Carried
+        What was carried.
+    row : int
+        Position of the frame in it.
+    frame : int
+        Its number in the video.
+
+    Returns
+    -------
+    FrameLabels
+        Objects that are there; those that were lost before are left out.
+    """
     import numpy as np
 
     from evfr._core.annotations import FrameLabels

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from evfr.propagation import CovosCost, Propagator
     from evfr.verbs._measure import Measured
 
-__all__ = ["SUPPLIED", "BoundMethod", "bind_method"]
+__all__ = ["SUPPLIED", "BoundMethod", "bind_method", "option_identity"]
 
 SUPPLIED = ("interval", "steps", "stream", "cost")
 """Parameters of a method that the verb fills in."""
@@ -113,15 +113,31 @@ def bind_method(
         given = {"cost": cost, "stream": None if stream is None else stream.coded_clip}
     propagator = functools.partial(function, **given, **dict(options))
     parameters = None
-    if isinstance(method, str) and all(_is_word(value) for value in options.values()):
-        parameters = {
-            "options": {
-                key: str(value) if isinstance(value, Path) else value for key, value in options.items()
-            },
-            "versions": _versions(),
-            **_files(options),
-        }
+    if isinstance(method, str):
+        parameters = option_identity(options)
     return BoundMethod(name, propagator, parameters, used, cost)
+
+
+def option_identity(options: Mapping[str, object]) -> dict[str, Any] | None:
+    """Return all that tells options from any others, for keys of the store.
+
+    Parameters
+    ----------
+    options : mapping
+        Options by name; a path that is there counts by the bytes behind it.
+
+    Returns
+    -------
+    dict or None
+        JSON values; None where an option is no plain word, and nothing can be kept.
+    """
+    if not all(_is_word(value) for value in options.values()):
+        return None
+    return {
+        "options": {key: str(value) if isinstance(value, Path) else value for key, value in options.items()},
+        "versions": _versions(),
+        **_files(options),
+    }
 
 
 def _is_word(value: object) -> bool:

@@ -1,0 +1,235 @@
+"""Score carried sequences frame by frame: what a detector's head or a classifier says of the boxes of their masks."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from evfr.verbs._propose_detect import Opened, guarded
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from evfr._core.masks import Rle
+    from evfr._core.store import Store, StoreKey
+    from evfr.sequences import SequenceScores
+    from evfr.verbs._measure import Measured
+
+    FrameBoxes = tuple[int, NDArray[np.int64], NDArray[np.float64]]
+
+__all__ = ["Scored", "score_video"]
+
+STAGE = "propose-score"
+SCHEMA = 1
+CHUNK = 128
+"""Scored frames that are kept as one entry of the store."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scored:
+    """Hold the scores of the sequences of one video.
+
+    Attributes
+    ----------
+    scores : SequenceScores
+        Eq. 1 for each sequence.
+    frame_count : int
+        Frames on which boxes were scored.
+    cached : int
+        Those of them that were read from the store.
+    """
+
+    scores: SequenceScores
+    frame_count: int
+    cached: int
+
+
+def score_video(
+    judge: Opened,
+    measured: Measured,
+    masks: Mapping[int, Sequence[Rle | None]],
+    keys: Sequence[int],
+    *,
+    every: int,
+    over: Literal["present", "all"],
+    damaged: Any,
+    store: Store,
+) -> Scored:
+    """Score all sequences: on each ``every``-th frame, and on the key frames.
+
+    Parameters
+    ----------
+    judge : Opened
+        A detector or classifier.
+    measured : Measured
+        The video.
+    masks : mapping of int to sequence of T (Rle or None)
+        Masks by track, perhaps of smaller pictures.
+    keys : sequence of int
+        Key frames, which are scored whatever ``every`` is.
+    every : int
+        1 scores every frame.
+    over : {"present", "all"}
+        Mean over the scored frames where a sequence is there, or over all scored frames.
+    damaged : str
+        As in `evfr.select`.
+    store : Store
+        Where scores are kept.
+
+    Returns
+    -------
+    Scored
+        One row for each track, in the order of the mapping.
+
+    Raises
+    ------
+    InputError
+        If the judge fails on a frame.
+    """
+    import numpy as np
+
+    from evfr.sequences import score_sequences
+
+    table = measured.table
+    assert table is not None
+    tracks = list(masks)
+    wanted = sorted({*range(0, len(table), every), *keys})
+    sums = np.zeros((len(tracks), len(judge.categories)))
+    counts = np.zeros(len(tracks), np.int64)
+    frame_count = cached = 0
+    for rows, found, kept in _chunks(judge, measured, list(_boxes(masks, wanted, table)), damaged, store):
+        for (_, there, _), values in zip(rows, found, strict=True):
+            sums[there] += values
+            counts[there] += 1
+        frame_count += len(rows)
+        cached += len(rows) if kept else 0
+    mean = sums / np.maximum(counts, 1)[:, None]
+    if over == "all":
+        mean *= (counts / max(len(wanted), 1))[:, None]
+    # A mean over frames stands for one frame that has it: the rest of Eq. 1 is the family's.
+    scores = score_sequences(np.clip(mean, 0.0, 1.0)[:, None, :], (counts > 0)[:, None], over="present")
+    return Scored(scores, frame_count, cached)
+
+
+def _boxes(
+    masks: Mapping[int, Sequence[Rle | None]], wanted: Sequence[int], table: Any
+) -> Iterator[FrameBoxes]:
+    """Yield (frame, rows of the sequences that are there, their boxes in pixels of the video)."""
+    import numpy as np
+
+    tracks = list(masks.values())
+    for index in wanted:
+        there = [(row, mask) for row, track in enumerate(tracks) if (mask := track[index]) is not None]
+        if not there:
+            continue
+        _, sample = there[0]
+        scale = np.array([table.width / sample.width, table.height / sample.height] * 2)
+        boxes = np.array([mask.box_xyxy for _, mask in there], np.float64) * scale
+        limit = np.array([table.width, table.height] * 2, np.float64)
+        yield index, np.array([row for row, _ in there], np.int64), np.clip(boxes, 0.0, limit)
+
+
+def _chunks(
+    judge: Opened, measured: Measured, rows: Sequence[FrameBoxes], damaged: Any, store: Store
+) -> Iterator[tuple[Sequence[FrameBoxes], list[NDArray[np.float64]], bool]]:
+    """Yield the frames of each chunk, the scores of their boxes, and whether they were in the store."""
+    from evfr._core.progress import current_progress
+    from evfr.verbs._measure_keys import is_intact
+
+    progress = current_progress()
+    progress.start("scoring", len(rows))
+    parts = [rows[first : first + CHUNK] for first in range(0, len(rows), CHUNK)]
+    keys = [_key(judge, measured, part, damaged, store) for part in parts]
+    kept = [key is not None and is_intact(store, key) for key in keys]
+    todo = [row for part, is_kept in zip(parts, kept, strict=True) if not is_kept for row in part]
+    fresh = _score(judge, measured, todo, damaged)
+    try:
+        for part, key, is_kept in zip(parts, keys, kept, strict=True):
+            if is_kept and key is not None:
+                found = _from_table(store.read_entry(key).table, part)
+            else:
+                found = []
+                for index, _, _ in part:
+                    found.append(next(fresh))
+                    progress.advance(1, f"{measured.source.video_id} (frame {index})")
+                if key is not None:
+                    store.write(key, _to_table(found), {"frame_count": len(found)})
+            yield part, found, is_kept
+    finally:
+        progress.finish()
+
+
+def _score(
+    judge: Opened, measured: Measured, rows: Sequence[FrameBoxes], damaged: Any
+) -> Iterator[NDArray[np.float64]]:
+    """Score frames in turn; the next picture is decoded while the network looks at this one."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from evfr.video import extract_frames
+
+    if not rows:
+        return
+    table = measured.table
+    assert table is not None
+    frames = iter(extract_frames(measured.source.path, [row[0] for row in rows], table, damaged=damaged))
+    with ThreadPoolExecutor(1) as ahead:
+        coming = ahead.submit(next, frames)
+        for number, (index, _, boxes) in enumerate(rows):
+            image = coming.result().image
+            if number + 1 < len(rows):
+                coming = ahead.submit(next, frames)
+            where = f"{measured.source.video_id}: {judge.name} failed on frame {index}"
+            yield guarded(where, functools.partial(_probabilities, judge, image, boxes))
+
+
+def _probabilities(
+    judge: Opened, image: NDArray[np.uint8], boxes: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    import numpy as np
+
+    found = np.asarray(judge.model.score_boxes(image, boxes), np.float64)
+    shape = (len(boxes), len(judge.categories))
+    if found.shape != shape:
+        raise ValueError(
+            f"score_boxes must return {shape} for {shape[0]} boxes of {shape[1]} classes, got {found.shape}"
+        )
+    if not (np.isfinite(found).all() and (found >= 0).all() and (found <= 1).all()):
+        raise ValueError("score_boxes must return probabilities in 0..1, got others")
+    return found
+
+
+# -- the store -----------------------------------------------------------------------------------------------------
+
+
+def _key(
+    judge: Opened, measured: Measured, part: Sequence[FrameBoxes], damaged: Any, store: Store
+) -> StoreKey | None:
+    from evfr._core.store_format import digest_of
+
+    if judge.identity is None:
+        return None
+    boxes = digest_of("boxes", *((index, found.tolist()) for index, _, found in part))
+    return store.key(
+        measured.digest, STAGE, {**judge.identity, "schema": SCHEMA, "damaged": damaged, "boxes": boxes}
+    )
+
+
+def _to_table(found: Sequence[NDArray[np.float64]]) -> Any:
+    import numpy as np
+    import pyarrow as pa
+
+    values = np.concatenate(found)
+    return pa.table(
+        {"scores": pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), values.shape[1])}
+    )
+
+
+def _from_table(table: Any, part: Sequence[FrameBoxes]) -> list[NDArray[np.float64]]:
+    import numpy as np
+
+    values = table["scores"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    counts = [len(there) for _, there, _ in part]
+    return np.split(values.reshape(sum(counts), -1), np.cumsum(counts)[:-1])
