@@ -24,7 +24,7 @@ from helpers.labels import annotations_of, assert_equal_labels, label_sets, squa
 KEEPS = frozenset(FACTS) - {"time", "content_hash"}
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(labels=label_sets(keeps=KEEPS, stride=3), start=st.integers(0, 2), stride=st.sampled_from([1, 3]))
 def test_json_round_trip(labels, start, stride):
     options = {"start": start, "stride": stride}

@@ -54,7 +54,7 @@ def test_by_index_takes_the_times_of_the_video():
     assert bound.masks == squares(4).masks
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(label_sets(most_videos=1, last_frame=19), st.integers(1, 4), st.integers(0, 3), st.integers(0, 2))
 def test_stride_and_start_move_all_frames(labels, stride, first, start):
     labels = with_video(labels, pts=None, time_base=None, content_hash="")

@@ -20,7 +20,7 @@ from evfr.video import parse_frame_file_name
 from helpers.labels import annotations_of, assert_equal_labels, label_sets, squares
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(label_sets())
 def test_everything_comes_back(tmp_path, annotations):
     path = write(annotations, tmp_path / "labels.json", format="coco")

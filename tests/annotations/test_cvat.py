@@ -95,7 +95,7 @@ def sorted_by_track(labels: VideoAnnotations) -> VideoAnnotations:
     return VideoAnnotations.build(labels.videos, labels.categories, rows)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     labels=label_sets(keeps=KEEPS, most_videos=1, category_ids=(1, 2)),
     start=st.integers(0, 7),
@@ -115,7 +115,7 @@ def test_video_round_trip(labels, start, step):
         assert [c.name for c in back.categories] == [c.name for c in labels.categories]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(labels=label_sets(keeps=KEEPS | {"file_names"}, most_videos=1, category_ids=(1, 2)))
 def test_images_round_trip(labels):
     with tempfile.TemporaryDirectory() as folder:

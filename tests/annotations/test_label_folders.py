@@ -58,7 +58,7 @@ def grey(*values, shape=(4, 6)):
     return picture
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=QUIET)
+@settings(max_examples=20, deadline=None, suppress_health_check=QUIET)
 @given(st.data(), st.integers(1, 6), st.integers(0, 3), st.integers(0, 9), st.booleans())
 def test_davis_comes_back(tmp_path_factory, data, stride, first, start, is_zip):
     labels = data.draw(label_sets(stride=stride, **PICTURES))
@@ -75,7 +75,7 @@ def annotations_shifted(labels, first):
     return replace(labels, videos=videos, frame_index=labels.frame_index + first)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=QUIET)
+@settings(max_examples=20, deadline=None, suppress_health_check=QUIET)
 @given(st.data(), st.integers(1, 6), st.integers(0, 1000), st.booleans())
 def test_mask_folders_come_back(tmp_path_factory, data, stride, start, is_zip):
     labels = data.draw(label_sets(stride=stride, **PICTURES | {"lowest_track": 1 if is_zip else 300}))

@@ -38,7 +38,7 @@ def assert_close(back: VideoAnnotations, labels: VideoAnnotations) -> None:
     assert_equal_labels(VideoAnnotations.build(back.videos, labels.categories, rows), labels)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(labels=label_sets(keeps=KEEPS - {"masks"}, stride=2), step=st.integers(1, 3))
 def test_video_round_trip(labels, step):
     """Any annotated frames, consecutive or not, come back, with objects in the order of their tracks."""
@@ -54,7 +54,7 @@ def test_video_round_trip(labels, step):
         assert_close(read_label_studio(path), labels)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(labels=label_sets(keeps=KEEPS | {"file_names"}, most_videos=1))
 def test_images_round_trip(labels):
     with tempfile.TemporaryDirectory() as folder:

@@ -53,7 +53,7 @@ def ids_from_one(labels: VideoAnnotations) -> VideoAnnotations:
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     labels=sets(stride=3),
     start=st.integers(0, 2),

@@ -54,7 +54,7 @@ def sets(**more):
     )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(labels=sets(most_videos=1, stride=5), start=st.integers(0, 1), stride=st.sampled_from([1, 5]))
 def test_text_round_trip(labels, start, stride):
     labels = numbered(labels, keep_empty=False)
@@ -71,7 +71,7 @@ def test_text_round_trip(labels, start, stride):
         assert_equal_labels(read_mots(Path(folder), start=start, stride=stride, categories=names), labels)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(labels=sets(empty_masks=False), start=st.integers(0, 1), is_zipped=st.booleans())
 def test_png_round_trip(labels, start, is_zipped):
     """Every annotated frame has its picture, also one without objects; objects come in the order of their ids."""

@@ -22,7 +22,7 @@ from helpers.labels import annotations_of, assert_equal_labels, label_sets, squa
 KEY = b"evfr-annotations"
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(label_sets(most_frames=8))
 def test_everything_comes_back(tmp_path, annotations):
     path = write(annotations, tmp_path / "labels.parquet", format="evfr")

@@ -25,7 +25,7 @@ QUIET = [HealthCheck.function_scoped_fixture]
 KEEPS = frozenset({"boxes", "masks", "tracks", "categories", "empty_frames", "frame_numbers"})
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=QUIET)
+@settings(max_examples=20, deadline=None, suppress_health_check=QUIET)
 @given(st.data(), st.integers(1, 5), st.integers(0, 2000), st.booleans())
 def test_boxes_come_back(tmp_path_factory, data, stride, start, is_zip):
     labels = data.draw(
@@ -50,7 +50,7 @@ def test_boxes_come_back(tmp_path_factory, data, stride, start, is_zip):
     np.testing.assert_allclose(back.boxes_xyxy, labels.boxes_xyxy, atol=1e-7)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=QUIET)
+@settings(max_examples=20, deadline=None, suppress_health_check=QUIET)
 @given(st.data())
 def test_masks_come_back_exactly(tmp_path_factory, data):
     """Parts and holes too: one polygon with bridges that fills to the same pixels."""

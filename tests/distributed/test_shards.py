@@ -6,12 +6,13 @@ import sys
 import types
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evfr.distributed._shards import Shard, local_device, shard
 
 
+@settings(max_examples=40)
 @given(st.lists(st.text(max_size=8), max_size=40), st.integers(1, 9), st.randoms(use_true_random=False))
 def test_shards_are_disjoint_complete_and_even(keys: list[str], count: int, random: object) -> None:
     parts = [shard(keys, rank, count) for rank in range(count)]

@@ -258,7 +258,7 @@ def in_page(page: Any, drawn: dict[str, Any], n: int) -> Any:
 def test_page_and_python_choose_the_same(page: Any) -> None:
     compared = refused = 0
     methods = set()
-    for seed in range(400):
+    for seed in range(200):
         drawn = case(seed)
         if not any(video["selectable"].any() for video in drawn["videos"]):
             continue
@@ -279,8 +279,8 @@ def test_page_and_python_choose_the_same(page: Any) -> None:
                 compared += 1
                 methods.add(drawn["method"])
     assert methods == {*RULES, "adaptive", "random"}
-    assert compared >= 300
-    assert refused >= 20
+    assert compared >= 150
+    assert refused >= 10
 
 
 @pytest.mark.parametrize("rule", ["duration", "equal", "activity"])
@@ -344,7 +344,7 @@ def test_a_planted_error_is_seen(page: Any) -> None:
 
 def test_golden_cases_of_the_samplers(page: Any) -> None:
     """Replay the vectors that the sampling family draws for other implementations."""
-    drawn = cases(seed=11, count=300)
+    drawn = cases(seed=11, count=150)
     for one in drawn:
         if one["method"] == "allocate":
             count = len(one["durations"])

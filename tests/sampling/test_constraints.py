@@ -12,7 +12,7 @@ from helpers.sampling_cases import ON_WEIGHTS
 from helpers.subsets import constrained_videos, feasible_counts, satisfies
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(constrained_videos(max_frames=11))
 def test_exact_against_all_subsets(video):
     """`sample` raises if and only if no subset of n frames satisfies the constraints, for every sampler and n."""
@@ -36,7 +36,7 @@ def test_exact_against_all_subsets(video):
                     sample(method, weights, n, times=times, seed=n, constraints=constraints)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(constrained_videos(max_frames=10))
 def test_the_order_is_honoured_as_far_as_possible(video):
     """Of all subsets that fit, the random sampler's is the one that comes first in its order, frame by frame."""

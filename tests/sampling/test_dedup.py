@@ -69,9 +69,10 @@ LIMITS = {"euclidean": 0.9, "cosine": 0.008, "manhattan": 2.6, "minkowski": 0.7,
 @pytest.mark.parametrize("metric", LIMITS)
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_equals_the_plain_loop(metric, dtype):
-    rows = walk(1300).astype(dtype)
+    # Three blocks of 512 rows in one type; the others are widened to it before anything is compared.
+    rows = walk(1300 if dtype is np.float32 else 600).astype(dtype)
     expected = plain(rows, LIMITS[metric], metric)
-    assert 60 < len(expected[0]) < 1200
+    assert 60 < len(expected[0]) < 0.9 * len(rows)
     assert_equal(dedup(rows, LIMITS[metric], metric=metric), expected)
 
 

@@ -50,7 +50,7 @@ def test_bounds_per_video_hold_and_are_filled_by_the_method():
     assert (len(first), len(second)) == (4, 6)
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(data=st.data())
 def test_any_constraints_any_budget(data):
     parts, sizes = [], []

@@ -80,7 +80,7 @@ def test_the_range_with_cells_is_that_of_all_sets(video):
     assert feasible_range(n_frames, constraints) == (sizes[0], sizes[-1])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(parts=st.lists(videos(), min_size=1, max_size=2), data=st.data())
 def test_every_answer_is_that_of_all_sets(parts, data):
     options = [all_sets(n_frames, constraints) for n_frames, constraints in parts]

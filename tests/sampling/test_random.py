@@ -5,12 +5,12 @@ import numpy as np
 from evfr.sampling import random
 
 
-def test_inclusion_over_20000_draws():
+def test_inclusion_over_5000_draws():
     counts = np.zeros(12)
-    for seed in range(20_000):
+    for seed in range(5_000):
         counts[random(np.ones(12), 5, seed=seed).indices] += 1
-    # Four standard deviations of a share over 20,000 draws.
-    assert np.abs(counts / 20_000 - 5 / 12).max() < 4 * np.sqrt(5 / 12 * 7 / 12 / 20_000)
+    # Four standard deviations of a share over 5,000 draws.
+    assert np.abs(counts / 5_000 - 5 / 12).max() < 4 * np.sqrt(5 / 12 * 7 / 12 / 5_000)
     np.testing.assert_array_equal(random(np.ones(12), 5).inclusion, 5 / 12)
 
 

@@ -11,7 +11,7 @@ from helpers.sampling_cases import ON_WEIGHTS
 from helpers.subsets import constrained_videos, satisfies
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     video=constrained_videos(max_frames=150),
     method=st.sampled_from(sorted(ON_WEIGHTS)),
