@@ -164,6 +164,10 @@ def test_sparse_frames_of_files_folders_and_zips_are_the_labelled_ones(clip, squ
     stamp = (kept / "000000002.png").stat().st_mtime_ns
     VideoFrames(labelled_videos([clip[0]], labels)[0], kept)
     assert (kept / "000000002.png").stat().st_mtime_ns == stamp
+    # Other labels keep other frames, and none of the old ones stands among them.
+    read = VideoFrames(labelled_videos([clip[0]], labels_of(masks, (1, 2), "square"))[0], kept)
+    assert np.array_equal(read.load(0).image, decoded[1])
+    assert np.array_equal(read.load(1).image, decoded[2])
 
 
 def test_crowds_and_classes_that_videos_lack_are_hidden(square, tmp_path):

@@ -130,8 +130,11 @@ class VideoFrames:
             if reader.info.kind != "file":
                 return _places_of(self._path, self._video, _image_reader(reader).image_names())
             note = self._folder / "frames.txt"
-            size = self._path.stat().st_size
-            wanted = f"{self._path.name} of {size} bytes, frames {','.join(map(str, index))}\n"
+            state = self._path.stat()
+            wanted = (
+                f"{self._path.name} of {state.st_size} bytes, changed at {state.st_mtime_ns} ns, "
+                f"frames {','.join(map(str, index))}\n"
+            )
             if note.is_file() and note.read_text("utf-8") == wanted:
                 return None
             kept = self._keep(reader, set(index))
@@ -152,6 +155,9 @@ class VideoFrames:
         from evfr._core.atomic import atomic_write_bytes, make_folder
 
         make_folder(self._folder)
+        # Files are told apart by their order, so those of other labels must go.
+        for old in self._folder.glob("*.png"):
+            old.unlink()
         kept = set()
         for frame in reader:
             if frame.frame_index in wanted and not frame.is_suspect:

@@ -159,7 +159,9 @@ def seq_maskrcnn(
         "freeze": freeze,
         "network": dict(module.settings),
         "weights": None if weights is None else str(weights),
-        "videos": [piece.video.video_id for piece in labelled],
+        "videos": [
+            [piece.video.video_id, len(piece.video.frame_index), len(piece.labels)] for piece in labelled
+        ],
     }
     runs = []
     for number, its_recipe in stages:
