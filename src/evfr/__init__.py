@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from evfr.verbs.inspect import inspect
     from evfr.verbs.overlay import overlay
     from evfr.verbs.propagate import propagate
+    from evfr.verbs.propose import propose
+    from evfr.verbs.reduce import reduce
     from evfr.verbs.score import score
     from evfr.verbs.search import search
     from evfr.verbs.select import select
@@ -40,14 +42,16 @@ _EXPORTS = {
     "open_video": "evfr.video",
     "overlay": "evfr.verbs.overlay",
     "propagate": "evfr.verbs.propagate",
+    "propose": "evfr.verbs.propose",
+    "reduce": "evfr.verbs.reduce",
     "score": "evfr.verbs.score",
     "search": "evfr.verbs.search",
     "select": "evfr.verbs.select",
     "train": "evfr.verbs.train",
 }
 _FAMILIES = (
-    *("annotations", "augmentation", "datasets", "distributed", "embeddings", "metrics", "models", "propagation"),
-    *("reports", "sampling", "sequences", "signals", "training", "verbs", "video"),
+    *("annotations", "augmentation", "datasets", "distributed", "embeddings", "metrics", "models"),
+    *("propagation", "reports", "sampling", "sequences", "signals", "training", "verbs", "video"),
 )
 
 __all__ = [
@@ -63,6 +67,8 @@ __all__ = [
     "open_video",
     "overlay",
     "propagate",
+    "propose",
+    "reduce",
     "score",
     "search",
     "select",

@@ -34,6 +34,8 @@ COMMANDS = {
     "select": "evfr.verbs.select:select",
     "extract": "evfr.verbs.extract:extract",
     "propagate": "evfr.verbs.propagate:propagate",
+    "propose": "evfr.verbs.propose:propose",
+    "reduce": "evfr.verbs.reduce:reduce",
     "evaluate": "evfr.verbs.evaluate:evaluate",
     "overlay": "evfr.verbs.overlay:overlay",
     "train": "evfr.verbs.train:train",
@@ -76,6 +78,9 @@ class MethodFamily:
         return method if self.is_argument else f"--{self.parameter} {method}"
 
 
+CARRY = MethodFamily(
+    "method", "method_options", "evfr.verbs._carry_method:METHODS", ("interval", "steps", "stream", "cost")
+)
 METHODS = {
     "select": MethodFamily(
         "method",
@@ -83,11 +88,9 @@ METHODS = {
         "evfr.sampling:SAMPLERS",
         ("weights", "embeddings", "n", "seed", "stride", "cuts", "times", "initial", "usable", "accept"),
     ),
-    "propagate": MethodFamily(
-        "method",
-        "method_options",
-        "evfr.verbs._carry_method:METHODS",
-        ("interval", "steps", "stream", "cost"),
+    "propagate": CARRY,
+    "propose": replace(
+        CARRY, methods="evfr.verbs._propose_method:METHODS", supplied=(*CARRY.supplied, "open_session")
     ),
     "train": MethodFamily(
         "model", "model_options", "evfr.verbs.train:TRAINERS", ("clips", "recipe", "out"), is_argument=True

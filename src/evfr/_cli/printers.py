@@ -341,6 +341,8 @@ PRINTERS: dict[str, Callable[[Any], None]] = {
     "select": print_select,
     "extract": print_extract,
     "propagate": print_propagate,
+    "propose": print_summary,
+    "reduce": print_summary,
     "evaluate": print_summary,
     "overlay": print_summary,
     "train": print_summary,
