@@ -1,7 +1,7 @@
 """Reduction of redundant sequences: ours against run lengths merged pair by pair, and against dense products.
 
 Data: drawn, because only drawn proposals have as many copies as wanted. A person is an ellipse with a smaller one on
-top, about 20 to 100 px high ("people") or 110 to 150 px ("close-up", where nearly all pairs overlap), that walks with
+top, about 20 to 100 px high ("people") or 110 to 150 px ("close-up", where half of all pairs overlap), that walks with
 a random speed, sways, grows or shrinks, and is away for some frames (1 in 10). Each is proposed five times, as by five
 key frames: its border moves by up to 8 % and its place by up to 3 px, and one proposal in ten has another class.
 People overlap where they meet. Class scores are those of 40 classes: softmax of noise with a peak at the true class.
@@ -236,18 +236,19 @@ def matrix(n: int, kind: str, claims: dict[str, bool]) -> None:
 
 
 def many(n: int) -> None:
-    """Reduce n sequences of four frames of 720 x 1280 without a matrix."""
+    """Reduce n sequences of four frames of 720 x 1280 without a matrix: 8 variants of each of n / 33 objects."""
     rng = np.random.default_rng(n)
-    height, width, frames, objects = 720, 1280, 4, max(n // 33, 1)
-    who = rng.integers(objects, size=n)
-    place, tall = rng.uniform([20, 50], [width - 20, height - 50], (objects, 2)), rng.uniform(8, 40, objects)
-    step = rng.normal(0, 3, (objects, 2))
-    shapes = np.stack([place[who, 0], place[who, 1], 0.4 * tall[who], tall[who]], axis=1)
-    shapes[:, 2:] *= rng.uniform(0.99, 1.01, (n, 1))
-    moves = np.pad(step[who], ((0, 0), (0, 2)))
-    lists = [
-        tuple(blob((shapes[i] + moves[i] * t)[None], height, width) for t in range(frames)) for i in range(n)
-    ]
+    height, width, frames, variants = 720, 1280, 4, 8
+    drawn = []
+    for _ in range(max(n // 33, 1)):
+        place, step = rng.uniform([20, 50], [width - 20, height - 50]), rng.normal(0, 3, 2)
+        tall = rng.uniform(8, 40)
+        for edge in rng.uniform(0.99, 1.01, variants):
+            shape = [0.4 * tall * edge, tall * edge]
+            drawn.append(
+                tuple(blob(np.array([[*(place + step * t), *shape]]), height, width) for t in range(frames))
+            )
+    lists = [drawn[i] for i in rng.integers(len(drawn), size=n).tolist()]
     scores = rng.dirichlet(np.full(CLASSES, 0.05), n)
     categories = tuple(Category(c, f"class {c}") for c in range(CLASSES))
     given = SequenceSet(
