@@ -3,32 +3,36 @@
 from __future__ import annotations
 
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from evfr.errors import InputError
 from evfr.models import DETECTORS, MaskRcnnDetector, open_detector
+from evfr.models._detector import categories_from
+from evfr.models._maskrcnn import RegionDetector
+from evfr.models._maskrcnn_build import build_from_state
 
 torch = pytest.importorskip("torch")
 safetensors = pytest.importorskip("safetensors.torch")
+torchvision = pytest.importorskip("torchvision")
 detection = pytest.importorskip("torchvision.models.detection")
 
 SIZE = (96, 160)
 
 
-def reference(classes=3, backbone="resnet18", seed=0):
+def reference(classes=3, seed=0):
     """Return torchvision's network with random weights that give every class a say."""
     torch.manual_seed(seed)
-    trunk = detection.backbone_utils.resnet_fpn_backbone(
-        backbone_name=backbone, weights=None, norm_layer=torch.nn.BatchNorm2d
-    )
-    flat = detection.faster_rcnn.TwoMLPHead(256 * 49, 32)
+    body = torchvision.models.resnet18(weights=None)
+    layers = {f"layer{number}": str(number - 1) for number in (1, 2, 3, 4)}
+    trunk = detection.backbone_utils.BackboneWithFPN(body, layers, [64, 128, 256, 512], 16)
     module = detection.MaskRCNN(
         trunk,
-        box_head=flat,
+        box_head=detection.faster_rcnn.TwoMLPHead(16 * 49, 32),
         box_predictor=detection.faster_rcnn.FastRCNNPredictor(32, classes + 1),
-        mask_head=detection.mask_rcnn.MaskRCNNHeads(256, (16, 16), 1),
+        mask_head=detection.mask_rcnn.MaskRCNNHeads(16, (16, 16), 1),
         mask_predictor=detection.mask_rcnn.MaskRCNNPredictor(16, 12, classes + 1),
         min_size=SIZE[0],
         max_size=SIZE[1],
@@ -108,7 +112,7 @@ def test_given_boxes_score_as_torchvision_scores_its_proposals(network, detector
     assert detector.score_boxes(image, np.zeros((0, 4))).shape == (0, 3)
 
 
-def test_one_run_of_the_backbone_for_two_questions(detector, monkeypatch):
+def test_one_run_of_the_backbone_for_two_questions(detector):
     runs = []
     hook = detector._module.backbone.register_forward_hook(lambda *_: runs.append(1))
     image = picture(seed=3)
@@ -150,12 +154,11 @@ def test_old_names_and_counters_load(network, tmp_path):
     assert DETECTORS["maskrcnn"] is MaskRcnnDetector
 
 
-def test_files_that_do_not_fit(network, weights, tmp_path):
-    def saved(**changes):
+def test_files_that_do_not_fit(network, weights):
+    def build(**changes):
         state = {**network.state_dict(), **changes}
-        path = tmp_path / "changed.safetensors"
-        safetensors.save_file({name: value for name, value in state.items() if value is not None}, path)
-        return path
+        state = {name: value for name, value in state.items() if value is not None}
+        return build_from_state(state, Path("changed.pth"), backbone="auto", size=SIZE, norm_eps=1e-5)
 
     for changes, text in [
         (
@@ -173,17 +176,19 @@ def test_files_that_do_not_fit(network, weights, tmp_path):
         ),
     ]:
         with pytest.raises(InputError, match=text):
-            MaskRcnnDetector(saved(**changes), size=SIZE)
+            build(**changes)
     with pytest.raises(
         InputError, match=r"is not for this network: it lacks backbone.body.layer1.2.conv1.weight"
     ):
         MaskRcnnDetector(weights, backbone="resnet34")
     with pytest.raises(InputError, match="has 3 classes beside background, 2 names were given"):
         MaskRcnnDetector(weights, names=["a", "b"])
-    broken = MaskRcnnDetector(
-        saved(**{"roi_heads.box_predictor.cls_score.bias": torch.full((4,), torch.nan)}), size=SIZE
-    )
-    with pytest.raises(InputError, match="the network's outputs are not finite; check its weights"):
+    broken = build(**{"roi_heads.box_predictor.cls_score.bias": torch.full((4,), torch.nan)})
+    options = {"device": "cpu", "min_score": 0.1, "nms": 0.5, "limit": 9, "name": "broken.pth"}
+    broken = RegionDetector(broken, categories_from(["a", "b", "c"]), **options)
+    with pytest.raises(
+        InputError, match=r"broken.pth: the network's outputs are not finite; check its weights"
+    ):
         broken.detect(picture())
 
 

@@ -67,6 +67,7 @@ def build_from_state(
         if not name.endswith(".num_batches_tracked")  # frozen normalisation counts nothing
     }
     name = _backbone_in(given, path) if backbone == "auto" else backbone
+    torch: Any = require("torch", extra="train")
     detection = "torchvision.models.detection"
     faster: Any = require(f"{detection}.faster_rcnn", extra="train")
     mask: Any = require(f"{detection}.mask_rcnn", extra="train")
@@ -79,7 +80,10 @@ def build_from_state(
     classes = _width(given, "roi_heads.box_predictor.cls_score.weight", path)
     fpn_has_norm = "backbone.fpn.inner_blocks.0.1.weight" in given
     norm = blocks.FrozenBatchNorm2d
-    body = getattr(resnets, name)(weights=None, norm_layer=norm)
+    # Drawing weights that are replaced at once would take longer than reading the file.
+    with torch.device("meta"):
+        body = getattr(resnets, name)(weights=None, norm_layer=norm)
+    body = body.to_empty(device="cpu")
     stages = [body.inplanes // 2**step for step in (3, 2, 1, 0)]
     trunk = backbones.BackboneWithFPN(
         body,
@@ -89,13 +93,15 @@ def build_from_state(
         norm_layer=norm if fpn_has_norm else None,
     )
     anchors = rpn.AnchorGenerator(((32,), (64,), (128,), (256,), (512,)), ((0.5, 1.0, 2.0),) * 5)
-    if "roi_heads.box_head.fc6.weight" in given:
-        flat = _width(given, "roi_heads.box_head.fc6.weight", path)
-        box_head = faster.TwoMLPHead(width * 49, flat)
-    else:
-        convolutions = _widths(given, "roi_heads.box_head.{}.0.weight")
-        flat = _width(given, f"roi_heads.box_head.{len(convolutions) + 1}.weight", path)
-        box_head = faster.FastRCNNConvFCHead((width, 7, 7), convolutions, [flat], norm_layer=norm)
+    with torch.device("meta"):
+        if "roi_heads.box_head.fc6.weight" in given:
+            flat = _width(given, "roi_heads.box_head.fc6.weight", path)
+            box_head = faster.TwoMLPHead(width * 49, flat)
+        else:
+            convolutions = _widths(given, "roi_heads.box_head.{}.0.weight")
+            flat = _width(given, f"roi_heads.box_head.{len(convolutions) + 1}.weight", path)
+            box_head = faster.FastRCNNConvFCHead((width, 7, 7), convolutions, [flat], norm_layer=norm)
+    box_head = box_head.to_empty(device="cpu")
     layers = _widths(given, "roi_heads.mask_head.{}.0.weight")
     if not layers:
         raise InputError(f"{path} has no mask head (roi_heads.mask_head.0.0.weight): it finds boxes only")
