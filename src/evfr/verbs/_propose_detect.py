@@ -226,6 +226,7 @@ def detect_keys(
 
     from evfr._core.progress import current_progress
     from evfr.verbs._measure_keys import is_intact
+    from evfr.verbs._propose_store import detections_from_table, detections_to_table
     from evfr.video import extract_frames
 
     table = measured.table
@@ -237,7 +238,7 @@ def detect_keys(
         key = _key(opened, measured, index, picking, damaged, store)
         if key is not None and is_intact(store, key):
             entry = store.read_entry(key)
-            found[index] = _from_table(entry.table, size, len(opened.categories))
+            found[index] = detections_from_table(entry.table, size, len(opened.categories))
             told[index] = dict(entry.metadata)
     todo = [index for index in keys if index not in found]
     cached = len(found)
@@ -252,7 +253,7 @@ def detect_keys(
             found[index] = picked.take(has_pixels)
             told[index] = {"empty": int((~has_pixels).sum()), "boxed": boxed}
             if (key := _key(opened, measured, index, picking, damaged, store)) is not None:
-                store.write(key, _to_table(found[index]), told[index])
+                store.write(key, detections_to_table(found[index]), told[index])
             progress.advance(1, f"{measured.source.video_id} (frame {index})")
     finally:
         progress.finish()
@@ -372,43 +373,4 @@ def _key(
         measured.digest,
         STAGE,
         {**opened.identity, **asdict(picking), "schema": SCHEMA, "frame": index, "damaged": damaged},
-    )
-
-
-def _to_table(found: Detections) -> Any:
-    import pyarrow as pa
-
-    classes = found.class_scores.shape[1]
-    columns: dict[str, Any] = {
-        name: pa.array(found.boxes_xyxy[:, k]) for k, name in enumerate(("x0", "y0", "x1", "y1"))
-    }
-    columns["score"] = pa.array(found.scores)
-    columns["category"] = pa.array(found.category, pa.int64())
-    columns["class_scores"] = pa.FixedSizeListArray.from_arrays(
-        pa.array(found.class_scores.reshape(-1)), classes
-    )
-    columns["counts"] = pa.array(
-        [None if mask is None else mask.to_coco()["counts"] for mask in found.masks], pa.string()
-    )
-    return pa.table(columns)
-
-
-def _from_table(table: Any, size: tuple[int, int], classes: int) -> Detections:
-    import numpy as np
-
-    from evfr._core.masks import Rle
-    from evfr.models import Detections
-
-    boxes = np.stack([table[name].to_numpy() for name in ("x0", "y0", "x1", "y1")], axis=1)
-    scores = table["class_scores"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    masks = [
-        None if counts is None else Rle.from_coco({"size": list(size), "counts": counts})
-        for counts in table["counts"].to_pylist()
-    ]
-    return Detections(
-        boxes,
-        table["score"].to_numpy(),
-        table["category"].to_numpy(),
-        scores.reshape(-1, classes),
-        tuple(masks),
     )

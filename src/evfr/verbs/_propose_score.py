@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from evfr.verbs._propose_detect import Opened, guarded
+from evfr.verbs._propose_store import rows_from_column, rows_to_column
 
 if TYPE_CHECKING:
     import numpy as np
@@ -149,7 +150,7 @@ def _chunks(
     try:
         for part, key, is_kept in zip(parts, keys, kept, strict=True):
             if is_kept and key is not None:
-                found = _from_table(store.read_entry(key).table, part)
+                found = _from_table(store.read_entry(key).table, part, len(judge.categories))
             else:
                 found = []
                 for index, _, _ in part:
@@ -221,15 +222,11 @@ def _to_table(found: Sequence[NDArray[np.float64]]) -> Any:
     import numpy as np
     import pyarrow as pa
 
-    values = np.concatenate(found)
-    return pa.table(
-        {"scores": pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), values.shape[1])}
-    )
+    return pa.table({"scores": rows_to_column(np.concatenate(found))})
 
 
-def _from_table(table: Any, part: Sequence[FrameBoxes]) -> list[NDArray[np.float64]]:
+def _from_table(table: Any, part: Sequence[FrameBoxes], classes: int) -> list[NDArray[np.float64]]:
     import numpy as np
 
-    values = table["scores"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
     counts = [len(there) for _, there, _ in part]
-    return np.split(values.reshape(sum(counts), -1), np.cumsum(counts)[:-1])
+    return np.split(rows_from_column(table["scores"], classes), np.cumsum(counts)[:-1])
