@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from evfr import cli
 from evfr._core.annotations import NO_TRACK, AnnotatedVideo, Category, ObjectRow, VideoAnnotations
 from evfr._core.masks import Rle
 from evfr._core.progress import use_progress
-from evfr.annotations import read, write
+from evfr.annotations import _json, read, write
 from evfr.annotations._ytvis_results_write import result_entries, write_result_entries
 from evfr.errors import AnnotationError, ProblemCode
 from evfr.sequences import annotations_of, reduce_sequences, sequences_of
@@ -36,6 +37,7 @@ TRUTH = {
 }
 
 
+@cache
 def block(left: int, width: int = 10) -> dict:
     mask = np.zeros(SIZE, bool)
     mask[5:15, left : left + width] = True
@@ -476,3 +478,37 @@ def test_the_command_line_says_the_same_and_lists_bad_videos(files, tmp_path, ca
     said = capsys.readouterr()
     assert json.loads(said.out)["counts"]["given"] == 5
     assert "bad.json: result 7: score must be a number from 0 to 1, got inf; correct the entry" in said.err
+
+
+def test_each_file_is_parsed_once(files, monkeypatch):
+    path, truth, out = files
+    read_files = []
+    whole_file = _json.read_bytes
+
+    def count(name):
+        read_files.append(name)
+        return whole_file(name)
+
+    monkeypatch.setattr(_json, "read_bytes", count)
+    reduce(path, companion=truth, out=out)
+    assert sorted(read_files) == sorted([path, truth])
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_entries(tmp_path):
+    """1,000 videos of two frames with 100 entries each; docs/how-to/reduce-sequences.md has figures of larger masks."""
+    videos = [
+        {"id": n, "width": 30, "height": 20, "file_names": [f"{n}/0.jpg", f"{n}/1.jpg"]} for n in range(1_000)
+    ]
+    data = [
+        entry(n, 3 if k % 2 else 5, (k * 37 % 100 + 1) / 200, k % 20, (k * 7) % 20)
+        for n in range(1_000)
+        for k in range(100)
+    ]
+    path, truth = save(tmp_path, data), save(tmp_path, TRUTH | {"videos": videos}, "truth.json")
+    result = reduce(path, companion=truth, out=tmp_path / "out.json")
+    # 20 places with five equal entries of one class each: the best of each place stays, ten of a class are allowed.
+    assert result.counts["given"] == 100_000
+    assert result.counts["suppressed"] + result.counts["below_agnostic_floor"] == 80_000
+    assert len(json.loads((tmp_path / "out.json").read_bytes())) == result.counts["labels"] == 20_000
+    assert len({video.counts for video in result.videos}) == 1
