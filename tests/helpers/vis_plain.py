@@ -23,7 +23,22 @@ def sequence_iou(a: list, b: list) -> float:
     return shared / joint if joint else 0.0
 
 
+def cached_iou(detection: dict, entry: dict) -> float:
+    """Return the IoU, which is the same in all areas; entries remember it by the other's list of masks."""
+    known = detection.setdefault("iou", {})
+    key = id(entry["masks"])
+    if key not in known:
+        known[key] = sequence_iou(detection["masks"], entry["masks"])
+    return known[key]
+
+
 def mean_area(entry: dict) -> float:
+    if "mean" not in entry:
+        entry["mean"] = _mean_area(entry)
+    return entry["mean"]
+
+
+def _mean_area(entry: dict) -> float:
     areas = entry.get("areas") or [0 if mask is None else int(mask.sum()) for mask in entry["masks"]]
     areas = [area for area in areas if area]
     return float(np.mean(areas)) if areas else 0.0
@@ -37,7 +52,7 @@ def match(truth: list[dict], detections: list[dict], low: float, high: float) ->
     ]
     truth = [entry for entry in truth if not entry["ignore"]] + [entry for entry in truth if entry["ignore"]]
     detections = sorted(detections, key=lambda entry: -entry["score"])[: LIMITS[-1]]
-    iou = [[sequence_iou(d["masks"], g["masks"]) for g in truth] for d in detections]
+    iou = [[cached_iou(d, g) for g in truth] for d in detections]
     got = np.zeros((len(THRESHOLDS), len(detections)), int)
     ignored = np.zeros((len(THRESHOLDS), len(detections)), bool)
     for t, threshold in enumerate(THRESHOLDS):
@@ -66,6 +81,9 @@ def evaluate(videos: list[dict], categories: list[int]) -> dict[str, float]:
 
     Each video has ``truth`` and ``detections``: dicts with id, category, masks (dense or None), and crowd or score.
     """
+    videos = [
+        {side: [dict(entry) for entry in video[side]] for side in ("truth", "detections")} for video in videos
+    ]
     precision = np.full((len(THRESHOLDS), len(POINTS), len(categories), 4, 3), np.nan)
     recall = np.full((len(THRESHOLDS), len(categories), 4, 3), np.nan)
     for k, category in enumerate(categories):

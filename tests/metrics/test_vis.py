@@ -160,6 +160,13 @@ def test_crowds_ignore_and_are_taken_again_with_the_ordinary_iou():
     assert about(summarise_vis(inside).ap, 0.5)
 
 
+def test_what_counts_is_taken_before_what_is_ignored():
+    """A detection that is a crowd exactly still takes the object that it covers by 400/440, up to the threshold .90."""
+    wide = rectangle(0, 0, 22, 20)
+    scores = one([(1, 1, [A], False), (1, 2, [wide], True)], [(1, 1, [wide], 0.9)])
+    assert about(summarise_vis(scores).ap, 0.9)
+
+
 def test_area_ranges():
     """An unmatched detection of another size is ignored; borders belong to both ranges, as in the official code."""
     small, border = rectangle(0, 0, 20, 20), rectangle(150, 100, 128, 128)

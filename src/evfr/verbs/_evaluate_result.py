@@ -235,16 +235,17 @@ class EvaluateResult:
         return "labelled frames" if self.has_keys else "first and last frames"
 
     def __str__(self) -> str:
+        overall = self.overall()
+        names = list(overall)
         if self.what == "vis":
             # Thirteen numbers a line would not fit; those by area have lines of their own.
-            names = [name for name in self.overall() if name.rpartition("_")[2] not in AREAS]
+            names = [name for name in names if name.rpartition("_")[2] not in AREAS]
             rows = [(item["category"], [item[name] for name in names]) for item in self.rows()]
         else:
-            names = list(self.overall())
             rows = [(part["video_id"], [part.get(name) for name in names]) for part in self.videos()]
         more = len(rows) - MOST_ROWS
         rows = rows[:MOST_ROWS] if len(rows) > 1 else []
-        rows.append((self.what, [_or_none(self.overall()[name]) for name in names]))
+        rows.append((self.what, [_or_none(overall[name]) for name in names]))
         width = max(len(name) for name, _ in rows) + 2
         lines = [" " * width + "".join(f"{name:>{max(len(name), 7) + 2}}" for name in names)]
         for name, values in rows:
@@ -256,20 +257,14 @@ class EvaluateResult:
             kind = "classes" if self.what == "vis" else "videos"
             lines.insert(-1, f"... and {more} more {kind}, all in --json")
         if self.what == "vis":
-            lines += self._area_lines()
+            for kind in ("ap", "ar"):
+                values = (f"{area} {_text(_or_none(overall[f'{kind}_{area}']))}" for area in AREAS)
+                lines.append(f"{kind.upper()} by area: {', '.join(values)}")
         lines.append(f"left out: {self.left_out}")
         if self.skipped_count:
             lines.append(f"not scored: {self.skipped_count} frames that the prediction lacks")
         lines += [f"not scored: video {name}, which the prediction lacks" for name in self.missing_videos]
         return "\n".join([*lines, *self._all_notes()])
-
-    def _area_lines(self) -> list[str]:
-        values = self.overall()
-        return [
-            f"{kind.upper()} by area: "
-            + ", ".join(f"{area} {_text(_or_none(values[f'{kind}_{area}']))}" for area in AREAS)
-            for kind in ("ap", "ar")
-        ]
 
     def _all_notes(self) -> list[str]:
         """Return what was joined, left out or decided, one line each."""
