@@ -174,12 +174,12 @@ def test_frames_to_picture(labelled: set[int], n_frames: int, n: int) -> None:
 
 
 @pytest.fixture
-def show_carry(browser: Any, tmp_path: Path) -> Iterator[Show]:
+def show_carry(browser: Any, tab: Any, tmp_path: Path) -> Iterator[Show]:
     with ExitStack() as stack:
 
         def open_report(report: CarryReport, **context: Any) -> Opened:
-            html = render_carry_report(report)
-            return stack.enter_context(opened(browser, tmp_path / "report.html", html, **context))
+            path, html = tmp_path / "report.html", render_carry_report(report)
+            return stack.enter_context(opened(browser, path, html, tab=None if context else tab, **context))
 
         yield open_report
 

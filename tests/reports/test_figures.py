@@ -23,8 +23,15 @@ def report() -> SelectionReport:
     return replace(base, strides=stride_rows(base.videos))
 
 
-def test_three_figures_as_png(tmp_path: Path, report: SelectionReport) -> None:
-    files = write_figures(report, tmp_path / "new" / "folder")
+@pytest.fixture(scope="module")
+def drawn(report: SelectionReport, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, ...]]:
+    """Return the figures of the report in both formats, drawn once."""
+    folder = tmp_path_factory.mktemp("figures") / "new" / "folder"
+    return {"png": write_figures(report, folder), "svg": write_figures(report, folder, "svg")}
+
+
+def test_three_figures_as_png(drawn: dict[str, tuple[Path, ...]]) -> None:
+    files = drawn["png"]
     assert [path.name for path in files] == ["fvi.png", "dynamicity.png", "strides.png"]
     for path in files:
         with Image.open(path) as image:
@@ -33,8 +40,8 @@ def test_three_figures_as_png(tmp_path: Path, report: SelectionReport) -> None:
         assert (pixels.reshape(-1, 3) != 255).any(axis=1).mean() > 0.01
 
 
-def test_picks_and_cuts_are_in_the_svg(tmp_path: Path, report: SelectionReport) -> None:
-    files = write_figures(report, tmp_path, "svg")
+def test_picks_and_cuts_are_in_the_svg(drawn: dict[str, tuple[Path, ...]], report: SelectionReport) -> None:
+    files = drawn["svg"]
     text = files[0].read_text()
     for video in report.videos[:3]:
         assert f"{video.video_id}: {len(video.selected)} of {video.n_frames} frames" in text
@@ -43,9 +50,11 @@ def test_picks_and_cuts_are_in_the_svg(tmp_path: Path, report: SelectionReport) 
 
 
 @pytest.mark.parametrize("format", ["png", "svg"])
-def test_same_report_same_bytes(tmp_path: Path, report: SelectionReport, format: Any) -> None:
-    first = [path.read_bytes() for path in write_figures(report, tmp_path / "a", format)]
-    assert first == [path.read_bytes() for path in write_figures(report, tmp_path / "b", format)]
+def test_same_report_same_bytes(
+    tmp_path: Path, report: SelectionReport, drawn: dict[str, tuple[Path, ...]], format: Any
+) -> None:
+    first = [path.read_bytes() for path in drawn[format]]
+    assert first == [path.read_bytes() for path in write_figures(report, tmp_path, format)]
 
 
 def test_many_videos_take_several_files(tmp_path: Path) -> None:

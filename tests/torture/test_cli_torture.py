@@ -56,7 +56,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, data_dir: Path) -> Run:
         "--store",
         str(folder / "store"),
         "--jobs",
-        "2",
+        "1",
         "--timeout-seconds",
         "60",
     ]

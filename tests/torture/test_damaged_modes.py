@@ -64,7 +64,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory, data_dir: Path) -> dict[st
         compare_modes,
         [paths[name] for name in NAMES],
         executor="processes",
-        jobs=2,
+        jobs=1,
         timeout_seconds=30.0,
         tries=1,
     )
