@@ -258,8 +258,8 @@ class EvaluateResult:
             lines.insert(-1, f"... and {more} more {kind}, all in --json")
         if self.what == "vis":
             for kind in ("ap", "ar"):
-                values = (f"{area} {_text(_or_none(overall[f'{kind}_{area}']))}" for area in AREAS)
-                lines.append(f"{kind.upper()} by area: {', '.join(values)}")
+                by_area = (f"{area} {_text(_or_none(overall[f'{kind}_{area}']))}" for area in AREAS)
+                lines.append(f"{kind.upper()} by area: {', '.join(by_area)}")
         lines.append(f"left out: {self.left_out}")
         if self.skipped_count:
             lines.append(f"not scored: {self.skipped_count} frames that the prediction lacks")
