@@ -5,6 +5,7 @@ Methods that need a model of the user's (covos, session) are held to the same ru
 
 from __future__ import annotations
 
+import functools
 import itertools
 from dataclasses import replace
 
@@ -34,6 +35,14 @@ def scene():
     """Return two objects that touch on the way, and their masks."""
     movers = [Mover((30, 24), (0.5, 3), (11, 14), 1), Mover((34, 70), (0, -2), (12, 12), 2)]
     return draw(movers, COUNT, SIZE)
+
+
+@pytest.fixture(scope="module")
+def carried_once(scene):
+    """Return a function that carries over the scene, once for each method and sides."""
+    return functools.lru_cache(maxsize=None)(
+        lambda name, sides: carry(name, interval_of(*scene, sides=sides))
+    )
 
 
 def same(one: Rle | None, other: Rle | None) -> float:
@@ -74,9 +83,9 @@ def test_labelled_frames_come_back_themselves(name, is_box, scene):
 
 @pytest.mark.parametrize("name", METHODS)
 @pytest.mark.parametrize("sides", [("left", "right"), ("left",), ("right",)])
-def test_time_reversal(name, sides, scene):
-    interval = interval_of(*scene, sides=sides)
-    forward, backward = carry(name, interval), carry(name, reversed_interval(interval))
+def test_time_reversal(name, sides, scene, carried_once):
+    forward = carried_once(name, sides)
+    backward = carry(name, reversed_interval(interval_of(*scene, sides=sides)))
     # The frame in the middle is as near to both ends: copying takes the left one.
     times = [t for t in range(COUNT) if name != "copy" or t != COUNT // 2]
     for k in range(2):
@@ -170,8 +179,8 @@ def test_an_object_of_one_pixel(name):
 
 
 @pytest.mark.parametrize("name", MASK_METHODS)
-def test_objects_do_not_overlap(name, scene):
-    carried = carry(name, interval_of(*scene))
+def test_objects_do_not_overlap(name, carried_once):
+    carried = carried_once(name, ("left", "right"))
     for t, row in enumerate(carried.masks):
         for a, b in itertools.combinations(row, 2):
             assert a is None or b is None or intersection_area(a, b) == 0, t
@@ -190,7 +199,7 @@ def test_still_objects_stay(name):
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_the_same_twice(name, scene):
-    one, other = (carry(name, interval_of(*scene)) for _ in range(2))
+def test_the_same_twice(name, scene, carried_once):
+    one, other = carried_once(name, ("left", "right")), carry(name, interval_of(*scene))
     assert one.masks == other.masks
     np.testing.assert_array_equal(one.boxes_xyxy, other.boxes_xyxy)

@@ -83,9 +83,9 @@ def subsets(count: int, *, seed: int, how_many: int) -> list[list[int]]:
 def test_no_wrong_frame_in_any_form(tmp_path: Path, clip_form: ClipForm) -> None:
     clip = Clip(tmp_path, clip_form)
     assert [clip.read(image) for image in clip.images] == list(range(clip_form.lost, COUNT))
-    for turn, wanted in enumerate(subsets(len(clip.images), seed=1, how_many=6)):
-        assert_exact(clip, wanted, list(extract_frames(clip.path, wanted, clip.table, plan=PLANS[turn % 3])))
-        assert_exact(clip, wanted, list(extract_frames(clip.path, wanted, clip.table, plan="seek")))
+    for turn, wanted in enumerate(subsets(len(clip.images), seed=1, how_many=4)):
+        for plan in {PLANS[turn % 3], "seek"}:
+            assert_exact(clip, wanted, list(extract_frames(clip.path, wanted, clip.table, plan=plan)))
 
 
 @pytest.mark.slow
