@@ -136,11 +136,13 @@ class TestReadAndWrite:
             assert not column.has_dictionary_page
             assert set(column.encodings) <= {"PLAIN", "RLE"}
 
-    def test_large_tables_have_row_groups(self, store: Store) -> None:
+    def test_large_tables_have_row_groups(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("evfr._core.store_format._ROW_GROUP_BYTES", 1 << 20)
         key = store.key("6c1f", "embeddings", {})
-        vectors = np.zeros((40_000, 1024), np.float16)
+        vectors = np.zeros((5_000, 256), np.float16)  # 2.4 MiB
         store.write(key, pa.table({"v": vectors_to_column(vectors)}))
-        assert pq.ParquetFile(store.path(key)).num_row_groups == 2
+        footer = pq.ParquetFile(store.path(key)).metadata
+        assert [footer.row_group(k).num_rows for k in range(footer.num_row_groups)] == [2048, 2048, 904]
 
     def test_other_tools_read_it(self, store: Store) -> None:
         path = str(store.path(write_one(store)))
