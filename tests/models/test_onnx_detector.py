@@ -110,6 +110,26 @@ def test_the_real_detector_finds_people_in_videos(fastestdet, data_dir):
     assert box_iou([people[0]], [[380, 5, 522, 382]])[0, 0] > 0.8
 
 
+def test_the_real_detector_finds_the_people_of_pets(fastestdet, data_dir):
+    rows = np.loadtxt(data_dir / "research" / "pets_gt.txt", delimiter=",")
+    picked = {0, 60, 120}
+    video = islice(frames(data_dir / "research" / "pets_vtest_h264.avi"), 121)
+    hits = total = 0
+    for number, frame in enumerate(video):
+        if number not in picked:
+            continue
+        x, y, w, h = rows[rows[:, 0] == number + 1, 2:6].T * 0.625
+        truth = np.stack([x, y, x + w, y + h], axis=1)
+        people = [
+            box for name, box in named(fastestdet, fastestdet.detect(frame.image), 0.4) if name == "person"
+        ]
+        overlaps = box_iou(truth, np.array(people).reshape(-1, 4))
+        hits += int((overlaps.max(axis=1, initial=0) > 0.5).sum())
+        total += len(truth)
+    assert total > 12
+    assert hits / total > 0.6  # people here are 40 pixels high, and some hide each other
+
+
 def test_scores_at_boxes_follow_the_detections(fastestdet, coco80, monkeypatch):
     image = coco80[1]["owl"]
     runs = []
