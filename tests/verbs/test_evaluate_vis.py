@@ -15,6 +15,7 @@ from evfr._core.masks import Rle
 from evfr.annotations import write
 from evfr.errors import AnnotationError
 from evfr.metrics import VIS_FIGURES, davis_scores, unsupervised_scores
+from evfr.verbs._evaluate_vis import is_results
 from evfr.verbs.evaluate import EvaluateResult, evaluate
 from helpers import vis_plain
 from helpers.vis_scenes import annotations, rectangle, save_official, scene
@@ -156,6 +157,22 @@ def test_strict_refuses_what_is_wrong(tmp_path, where, change, message):
     found.write_text(json.dumps(results))
     with pytest.raises(AnnotationError, match=message):
         evaluate("vis", found, truth=truth, strict_official=True)
+
+
+def test_lists_of_other_tools_are_not_results(tmp_path):
+    """Label Studio writes lists, too; an empty list, a file that is no list, and a folder."""
+    for text, expected in (
+        ('[{"id": 1, "annotations": []}]', False),
+        ('[{"video_id": 1, "bboxes": []}]', True),
+        ('[{"video_id": 1}]', False),
+        ("  []", True),
+        ("{}", False),
+        ("[1", False),
+    ):
+        (tmp_path / "list.json").write_text(text + " " * len(text))
+        assert is_results(tmp_path / "list.json") is expected, text
+        (tmp_path / "list.json").unlink()
+    assert is_results(tmp_path) is is_results(tmp_path / "nothing.json") is False
 
 
 def test_no_detection_at_all(tmp_path):

@@ -17,7 +17,7 @@ __all__ = ["empty_results", "is_results", "official_scores"]
 
 
 def is_results(path: Path) -> bool:
-    """Whether a file starts as a JSON list, as results do.
+    """Whether a file is a list of results of YouTube-VIS; an empty list is one.
 
     Parameters
     ----------
@@ -27,12 +27,17 @@ def is_results(path: Path) -> bool:
     Returns
     -------
     bool
-        False for a folder and for what is not there.
+        False for a folder, for what is not there, and for lists of other tools.
     """
+    from evfr.annotations._json import peek_json
+
     if not path.is_file():
         return False
     with path.open("rb") as file:
-        return file.read(1024).lstrip().startswith(b"[")
+        if not file.read(1024).lstrip().startswith(b"["):
+            return False
+    kind, keys = peek_json(path)
+    return kind is list and (not keys or ("video_id" in keys and bool(keys & {"segmentations", "bboxes"})))
 
 
 def empty_results(path: Path) -> int:
