@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 from dataclasses import replace
@@ -238,7 +239,8 @@ def test_polygons_and_boxes_become_masks(tmp_path):
     assert first.masks == (Rle.from_coco(LEFT), None, None)
     assert second.masks == (Rle.from_coco(LEFT), None, None)
     with pytest.raises(
-        AnnotationError, match="result 1, frame 0: it has a box and no mask; let boxes be filled; corr"
+        AnnotationError,
+        match="result 1, frame 0: it has a box and no mask, and boxes='refuse'; fill boxes; corr",
     ):
         sequences(tmp_path, data)
 
@@ -371,3 +373,68 @@ def test_ids_of_entries_do_not_matter(tmp_path):
     """The official evaluation numbers entries itself, whatever ``id`` they have."""
     data = [entry(id=4), entry(id=4, segmentations=[LEFT, None, None])]
     assert len(sequences(tmp_path, data).sequences) == 2
+
+
+ODD = (
+    *(
+        None,
+        True,
+        -1,
+        0,
+        3,
+        2**70,
+        10**400,
+        1e9,
+        0.5,
+        math.nan,
+        -math.inf,
+        "",
+        "x",
+        "\ud800",
+        [],
+        {},
+        [[]],
+        [None],
+    ),
+    *([[[1, 2]]], [[[0, 0, 1, 0, 1]]], [[[1e9] * 8]], [{"counts": [], "size": [4, 6]}], {"size": [4, 6]}),
+)
+
+
+def places_in(value, path=()):
+    """Yield the path to every value inside parsed JSON."""
+    yield path
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in items:
+        yield from places_in(item, (*path, key))
+
+
+def test_any_odd_value_anywhere_is_read_or_refused_with_the_file_named(tmp_path):
+    """Nothing but AnnotationError may leave the reader, whatever stands where."""
+    text = Rle.from_coco(LEFT).to_coco()
+    sound = [
+        entry(),
+        entry(category_id=8, segmentations=[text, [[0, 0, 2, 0, 2, 2]], None]),
+        entry(segmentations=None, bboxes=[[0, 0, 2, 2], None, None]),
+    ]
+    counts = {"read": 0, "refused": 0}
+    head = read_companion(save(tmp_path, COMPANION, "truth.json"))
+    for path in places_in(sound):
+        for odd in ODD:
+            data = copy.deepcopy(sound)
+            if path:
+                reach(data, path[:-1])[path[-1]] = odd
+            else:
+                data = odd
+            try:
+                sequences_of_results(read_results(tmp_path / "results.json", data, head), 7, boxes="fill")
+                counts["read"] += 1
+            except AnnotationError as error:
+                assert "results.json" in str(error), (path, odd)
+                counts["refused"] += 1
+    assert min(counts.values()) > 50, counts
+
+
+def reach(data, path):
+    for key in path:
+        data = data[key]
+    return data

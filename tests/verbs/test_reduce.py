@@ -304,7 +304,8 @@ def test_boxes_are_refused_or_filled(files, tmp_path):
     boxed = {"video_id": 9, "category_id": 3, "score": 0.5, "bboxes": [[0, 5, 10, 10]]}
     path = save(tmp_path, [boxed])
     with pytest.raises(
-        AnnotationError, match=r"results\.json: result 0, frame 0: it has a box and no mask; let boxes"
+        AnnotationError,
+        match=r"results\.json: result 0, frame 0: it has a box and no mask, and boxes='refuse'; fill boxes",
     ):
         reduce(path, companion=truth, out=out)
     reduce(path, companion=truth, out=out, boxes="fill")

@@ -340,7 +340,7 @@ def _masks(
         mask = known.get(text) or mask_from_coco(value, height, width, at)
         if mask is None and outlines is not None and (box := box_from_coco(outlines[place], at)):
             if boxes == "refuse":
-                raise AnnotationError(f"{at}: it has a box and no mask; let boxes be filled")
+                raise AnnotationError(f"{at}: it has a box and no mask, and boxes='refuse'; fill boxes")
             mask = _filled(box, height, width)
         elif mask is not None and text:
             known[text] = mask

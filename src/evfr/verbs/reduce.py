@@ -37,9 +37,9 @@ def reduce(
 ) -> ReduceResult:
     """Reduce redundant sequences: drop copies whatever their class, then lower scores within each class.
 
-    FILE is a list of results of YouTube-VIS by any tool, with COMPANION, or labels with masks and scores. Entries with
-    equal masks and different classes are one sequence; each video is reduced on its own (Propose-Reduce, Lin et al.
-    2021).
+    ``predicted`` is a list of results of YouTube-VIS by any tool, with ``companion``, or labels with masks and scores.
+    Entries with equal masks and different classes are one sequence; each video is reduced on its own (Propose-Reduce,
+    Lin et al. 2021).
 
     Parameters
     ----------
