@@ -121,13 +121,14 @@ def _placed(part: NDArray[np.bool_], top: int, left: int, height: int, width: in
 
     from evfr._core.masks import Rle
 
-    columns = np.zeros((part.shape[1], part.shape[0] + 2), np.int8)
+    rows = part.shape[0] + 2
+    columns = np.zeros((part.shape[1], rows), np.bool_)
     columns[:, 1:-1] = part.T
-    edges = np.diff(columns, axis=1)
-    starts, stops = (
-        (left + column) * height + top + row
-        for column, row in (np.nonzero(edges == 1), np.nonzero(edges == -1))
-    )
+    flat = columns.reshape(-1)
+    # Each column begins and ends with a pixel outside, so that starts and stops of runs take turns.
+    edges = np.flatnonzero(flat[1:] != flat[:-1])
+    places = (left + edges // rows) * height + top + edges % rows
+    starts, stops = places[::2], places[1::2]
     # A run down to the lower edge goes on at the top of the next column.
     is_apart = starts[1:] != stops[:-1] if len(starts) else np.zeros(0, np.bool_)
     starts = starts[np.concatenate(([True], is_apart))] if len(starts) else starts

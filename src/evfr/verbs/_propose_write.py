@@ -148,6 +148,8 @@ def full_size(
     large = []
     for one in sequences.sequences:
         kept = np.where(one.category_scores >= floor, one.category_scores, 0.0)
+        if not kept.any():
+            continue
         masks = _enlarged(one, table.height, table.width, exact)
         large.append(replace(one, masks=masks, category_scores=kept))
     video = _video(measured, table.height, table.width)
