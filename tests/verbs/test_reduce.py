@@ -192,6 +192,12 @@ def test_options_reach_the_reduction(files):
     assert labels(step="unsupervised")[0] == (5, 0.8)
 
 
+@pytest.mark.parametrize("format", ["results", "ytvis"])
+def test_the_format_can_be_named(files, format):
+    path, truth, out = files
+    assert reduce(path, companion=truth, out=out, format=format).counts["given"] == 6
+
+
 def test_a_second_reduction_of_the_first_step_changes_nothing(files):
     path, truth, out = files
     reduce(path, companion=truth, out=out, step="agnostic", agnostic_threshold=0.9)

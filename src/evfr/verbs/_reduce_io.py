@@ -87,7 +87,7 @@ def open_proposed(
         head = None if companion is None else read_companion(Path(companion))
         return _of_labels(predicted, "the labels", head)
     path = Path(predicted)
-    data = load_results(path) if format in ("auto", RESULTS) else None
+    data = load_results(path) if format in ("auto", "ytvis", RESULTS) else None
     if data is not None and companion is None:
         raise AnnotationError(
             f"{path} is {'a list of results' if data else 'an empty list'}, which does not say its videos and "
