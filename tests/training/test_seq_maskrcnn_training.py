@@ -71,12 +71,13 @@ def test_the_propagation_loss_by_hand():
 
     head = Told(torch.from_numpy(logits))
     found = float(_propagation_loss(torch, head, {}, torch.from_numpy(masks), Scaled))
-    wanted = 0.0
+    wanted, predicted = 0.0, None
     for t in (1, 2):
         p = 1 / (1 + np.exp(-logits[t - 1, :, :4, :6].astype(np.float64)))
         every = np.concatenate([np.prod(1 - p, axis=0)[None], p])
         odds = every / (1 - every)
         soft = odds / odds.sum(axis=0)
+        predicted = soft[1:] if t == 1 else predicted
         label = np.where(masks[t, 1], 2, np.where(masks[t, 0], 1, 0))
         wanted -= np.log(np.take_along_axis(soft, label[None], 0)).mean()
         ious = []
@@ -89,6 +90,7 @@ def test_the_propagation_loss_by_hand():
     # The first frame is remembered as people drew it, the second as it was predicted, the last not at all.
     assert len(head.remembered) == 2
     assert torch.equal(head.remembered[0][:, :4, :6], torch.from_numpy(masks[0]).float())
+    assert np.allclose(head.remembered[1][:, :4, :6].numpy(), predicted, atol=1e-5)
     assert not head.remembered[1][:, 4:].any()
     assert not head.remembered[1][:, :, 6:].any()
 

@@ -185,7 +185,7 @@ def build_maskrcnn(backbone: str, class_count: int, channels: int, size: tuple[i
 
 
 def calibrate(body: Any) -> None:
-    """Set the fixed statistics of a random backbone to those of noise, so that its features neither grow nor fade."""
+    """Set the fixed statistics of a random backbone to those of noise, or its features would grow or fade."""
     frozen = require("torchvision.ops.misc", extra="train").FrozenBatchNorm2d
 
     def measure(layer: Any, inputs: tuple[Tensor, ...]) -> None:
@@ -200,8 +200,9 @@ def calibrate(body: Any) -> None:
     torch.set_num_threads(1)
     try:
         with torch.no_grad():
-            coarse = torch.randn(2, 3, 16, 16)
-            body(functional.interpolate(coarse, size=(128, 128), mode="bilinear", align_corners=False))
+            fine, coarse = torch.randn(4, 3, 128, 128), torch.randn(4, 3, 16, 16)
+            grown = functional.interpolate(coarse, size=(128, 128), mode="bilinear", align_corners=False)
+            body((fine + grown) / math.sqrt(2.0))
     finally:
         torch.set_num_threads(threads)
     for hook in hooks:
