@@ -7,9 +7,9 @@ seeds 0 to 19, in the order raw / agnostic step alone at .9 / agnostic step alon
     AR@10  .777 / .777 / .671 / .761 / .761
 
 The category-aware step adds .043 AP to the agnostic one at .9 in the mean, and between .022 and .064 on each seed. It
-costs .016 AR@10, with 100 a class as with 10: a copy that fits better than the survivor falls behind other objects.
-Against the agnostic step alone at .5, its own best setting, both steps add .021 in the mean; on 8 of 20 seeds they
-lose, by up to .031.
+costs .016 AR@10, with 100 a class as with 10: probably a copy that fits better than the survivor falls
+behind other objects. Against the agnostic step alone at .5, its own best setting, both steps add .021 in the mean; on
+8 of 20 seeds they lose, by up to .031.
 """
 
 from __future__ import annotations
