@@ -118,6 +118,14 @@ def test_scores_are_the_mean_over_frames_where_the_sequence_is(
     assert sparse.proposals.sequences[0].score == pytest.approx(
         np.mean([by_hand[t] for t in (0, 2, 4, 8, 12, 16, 20)]), abs=0.02
     )
+    # Not seen from the frame on where the object has left: the sequence ends there, and the mean with it.
+    ended = evfr.propose(path, unseen_frames=4, **common)
+    (short,) = ended.proposals.sequences
+    assert [mask is None for mask in short.masks] == [False] * 12 + [True] * 12
+    assert short.score == pytest.approx(np.mean(by_hand[:12]), abs=0.02)
+    assert "1 carries ended where the object was not seen any more (unseen_frames)" in ended.notes
+    never = evfr.propose(path, unseen_frames=None, **common)
+    assert never.proposals.sequences[0].score == pytest.approx(one.score)
 
 
 def test_frames_are_taken_from_a_selection_and_each_is_detected_once(
@@ -277,6 +285,8 @@ def test_a_classifier_scores_instead_of_the_detector(
         ({"key_frames": 0}, ValueError, "key_frames must be 1 or more, got 0"),
         ({"per_frame": 0}, ValueError, "per_frame must be 1 or more, got 0"),
         ({"score_every": 0}, ValueError, "score_every must be 1 or more, got 0"),
+        ({"unseen_frames": 0}, ValueError, "unseen_frames must be 1 or more, got 0"),
+        ({"unseen_below": 2.0}, ValueError, "unseen_below must lie in 0..1, got 2.0"),
         ({"score_over": "some"}, ValueError, "score_over must be one of present, all, got 'some'"),
         ({"masks": "blob"}, ValueError, "masks must be one of grabcut, box, got 'blob'"),
         ({"min_score": 2.0}, ValueError, r"min_score must be in \[0, 1\], got 2.0"),

@@ -148,6 +148,8 @@ def run_notes(
             f"{faint} classes of sequences score below write_floor {write_floor:g} and are not written"
             + (f"; {none} sequences have no other" if none else "")
         )
+    if scored.ended:
+        notes.append(f"{scored.ended} carries ended where the object was not seen any more (unseen_frames)")
     if detected.empty:
         notes.append(f"{detected.empty} detections without any pixel were left out")
     if detected.boxed:

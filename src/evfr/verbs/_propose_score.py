@@ -21,12 +21,28 @@ if TYPE_CHECKING:
 
     FrameBoxes = tuple[int, NDArray[np.int64], NDArray[np.float64]]
 
-__all__ = ["Scored", "score_video"]
+__all__ = ["Scored", "Unseen", "last_seen", "score_video"]
 
 STAGE = "propose-score"
 SCHEMA = 1
 CHUNK = 128
 """Scored frames that are kept as one entry of the store."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unseen:
+    """Say when an object counts as gone, away from its key frame.
+
+    Attributes
+    ----------
+    below : float
+        Score of its best class below which the judge does not see it.
+    frames : int
+        So many frames in a row.
+    """
+
+    below: float
+    frames: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,6 +53,10 @@ class Scored:
     ----------
     scores : SequenceScores
         Eq. 1 for each sequence.
+    masks : dict of int to list of T (Rle or None)
+        Masks by track, ended where the judge did not see the object any more.
+    ended : int
+        How many carries of an object in one direction that ended.
     frame_count : int
         Frames on which boxes were scored.
     cached : int
@@ -44,6 +64,8 @@ class Scored:
     """
 
     scores: SequenceScores
+    masks: dict[int, list[Rle | None]]
+    ended: int
     frame_count: int
     cached: int
 
@@ -53,6 +75,8 @@ def score_video(
     measured: Measured,
     masks: Mapping[int, Sequence[Rle | None]],
     keys: Sequence[int],
+    origins: Sequence[int],
+    unseen: Unseen | None,
     *,
     every: int,
     over: Literal["present", "all"],
@@ -71,6 +95,10 @@ def score_video(
         Masks by track, perhaps of smaller pictures.
     keys : sequence of int
         Key frames, which are scored whatever ``every`` is.
+    origins : sequence of int
+        Key frame of each track.
+    unseen : Unseen or None
+        When a sequence ends; None ends none.
     every : int
         1 scores every frame.
     over : {"present", "all"}
@@ -96,23 +124,99 @@ def score_video(
 
     table = measured.table
     assert table is not None
-    tracks = list(masks)
     wanted = sorted({*range(0, len(table), every), *keys})
-    sums = np.zeros((len(tracks), len(judge.categories)))
-    counts = np.zeros(len(tracks), np.int64)
-    frame_count = cached = 0
-    for rows, found, kept in _chunks(judge, measured, list(_boxes(masks, wanted, table)), damaged, store):
-        for (_, there, _), values in zip(rows, found, strict=True):
-            sums[there] += values
-            counts[there] += 1
-        frame_count += len(rows)
+    looked: list[FrameBoxes] = []
+    found: list[NDArray[np.float64]] = []
+    cached = 0
+    for rows, fresh, kept in _chunks(judge, measured, list(_boxes(masks, wanted, table)), damaged, store):
+        looked += rows
+        found += fresh
         cached += len(rows) if kept else 0
+    reach = [(0, len(table) - 1)] * len(masks)
+    if unseen is not None:
+        reach = _reaches(looked, found, origins, unseen, len(table))
+    first, last = (np.array([pair[side] for pair in reach], np.int64) for side in (0, 1))
+    sums = np.zeros((len(masks), len(judge.categories)))
+    counts = np.zeros(len(masks), np.int64)
+    for (index, there, _), values in zip(looked, found, strict=True):
+        is_kept = (first[there] <= index) & (index <= last[there])
+        sums[there[is_kept]] += values[is_kept]
+        counts[there[is_kept]] += 1
     mean = sums / np.maximum(counts, 1)[:, None]
     if over == "all":
         mean *= (counts / max(len(wanted), 1))[:, None]
     # A mean over frames stands for one frame that has it: the rest of Eq. 1 is the family's.
     scores = score_sequences(np.clip(mean, 0.0, 1.0)[:, None, :], (counts > 0)[:, None], over="present")
-    return Scored(scores, frame_count, cached)
+    cut = {
+        track: [mask if low <= t <= high else None for t, mask in enumerate(row)]
+        for (track, row), (low, high) in zip(masks.items(), reach, strict=True)
+    }
+    ended = sum((low > 0) + (high < len(table) - 1) for low, high in reach)
+    return Scored(scores, cut, ended, len(looked), cached)
+
+
+def _reaches(
+    looked: Sequence[FrameBoxes],
+    found: Sequence[NDArray[np.float64]],
+    origins: Sequence[int],
+    unseen: Unseen,
+    frame_count: int,
+) -> list[tuple[int, int]]:
+    """Return the first and last frame of each sequence up to which the judge still sees it."""
+    seen: list[list[tuple[int, bool]]] = [[] for _ in origins]
+    for (index, there, _), values in zip(looked, found, strict=True):
+        for row, best in zip(there.tolist(), values.max(axis=1, initial=0.0).tolist(), strict=True):
+            seen[row].append((index, best >= unseen.below))
+    return [
+        (
+            frame_count
+            - 1
+            - last_seen(
+                [(frame_count - 1 - t, is_seen) for t, is_seen in rows[::-1]],
+                frame_count - 1 - key,
+                unseen.frames,
+                frame_count,
+            ),
+            last_seen(rows, key, unseen.frames, frame_count),
+        )
+        for rows, key in zip(seen, origins, strict=True)
+    ]
+
+
+def last_seen(rows: Sequence[tuple[int, bool]], key: int, frames: int, frame_count: int) -> int:
+    """Return the frame after which an object is not seen any more, going up from its key frame.
+
+    Parameters
+    ----------
+    rows : sequence of (int, bool)
+        Frames on which it was looked at, increasing, and whether it was seen.
+    key : int
+        Its key frame, where it was seen.
+    frames : int
+        So many frames without being seen end it.
+    frame_count : int
+        Frames of the video.
+
+    Returns
+    -------
+    int
+        The last frame where it was seen before the first such gap; the last of the video where there is none.
+
+    Examples
+    --------
+    >>> rows = [(0, True), (2, False), (4, True), (6, False), (8, False), (10, False)]
+    >>> last_seen(rows, 0, 4, 12), last_seen(rows, 0, 8, 12)
+    (4, 11)
+    """
+    last = key
+    for index, is_seen in rows:
+        if index <= key:
+            continue
+        if is_seen:
+            last = index
+        elif index - last >= frames:
+            return last
+    return frame_count - 1
 
 
 def _boxes(

@@ -39,6 +39,8 @@ def propose(
     classifier_options: Mapping[str, int | float | str] | None = None,
     score_every: int = 1,
     score_over: Literal["present", "all"] = "present",
+    unseen_below: float = 0.1,
+    unseen_frames: int | None = 25,
     reduce: bool = True,
     reduce_step: Literal["both", "agnostic", "aware", "unsupervised"] = "both",
     agnostic_threshold: float | None = None,
@@ -117,6 +119,11 @@ def propose(
     score_over : {"present", "all"}
         Mean over the scored frames where a sequence is there (the released code), or over all scored frames (the
         paper).
+    unseen_below : float
+        A box whose best class scores less is not seen.
+    unseen_frames : int or None
+        A sequence ends, going away from its key frame, where it is not seen for so many frames: what carries masks
+        without learning goes on with the background when an object has left. None ends none, as published.
     reduce : bool
         Reduce the sequences; without it all proposals are written.
     reduce_step : {"both", "agnostic", "aware", "unsupervised"}
@@ -208,7 +215,7 @@ def propose(
     from evfr.verbs._propose_keys import choose_keys
     from evfr.verbs._propose_method import choose_method
     from evfr.verbs._propose_plan import Clock, carry_size, check_options, run_notes
-    from evfr.verbs._propose_score import score_video
+    from evfr.verbs._propose_score import Unseen, score_video
     from evfr.verbs._propose_write import check_out, full_size, sequence_set, write_sequences
     from evfr.video import resolve_inputs
 
@@ -216,8 +223,13 @@ def propose(
     out = Path(out)
     refuse_remote(out)
     chosen_format = check_out(out, out_format, companion)
-    for name, number in (("key_frames", key_frames), ("per_frame", per_frame), ("score_every", score_every)):
-        if number < 1:
+    for name, number in (
+        ("key_frames", key_frames),
+        ("per_frame", per_frame),
+        ("score_every", score_every),
+        ("unseen_frames", unseen_frames),
+    ):
+        if number is not None and number < 1:
             raise ValueError(f"{name} must be 1 or more, got {number}")
     for name, word, known in (
         ("score_over", score_over, ("present", "all")),
@@ -235,8 +247,9 @@ def propose(
         "floor": floor,
         "per_category": per_category,
     }
-    if not 0.0 <= write_floor <= 1.0:
-        raise ValueError(f"write_floor must lie in 0..1, got {write_floor}")
+    for name, share in (("write_floor", write_floor), ("unseen_below", unseen_below)):
+        if not 0.0 <= share <= 1.0:
+            raise ValueError(f"{name} must lie in 0..1, got {share}")
     picking = Picking(per_frame, min_score, box_nms, mask_nms, masks)
     check_options(picking, reduction_options, working_size)
     sources = resolve_inputs([video], allow_remote=allow_remote)
@@ -296,13 +309,19 @@ def propose(
         measured,
         tracks,
         keys.frame_index,
+        [
+            index
+            for index, found in zip(keys.frame_index, detected.found, strict=True)
+            for _ in range(len(found))
+        ],
+        None if unseen_frames is None else Unseen(unseen_below, unseen_frames),
         every=score_every,
         over=score_over,
         damaged=damaged,
         store=kept,
     )
     clock.stop("score")
-    proposals = sequence_set(measured, size, judge, detected, tracks, scored.scores)
+    proposals = sequence_set(measured, size, judge, detected, scored.masks, scored.scores)
     reduction = None
     if reduce:
         reduction = reduce_sequences(proposals, **reduction_options)
