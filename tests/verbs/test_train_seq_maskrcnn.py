@@ -221,7 +221,9 @@ def test_images_that_do_not_fit(square, tmp_path):
     with pytest.raises(InputError, match="must be a folder or zip of images"):
         labelled_images(film, labels, CLASSES)
     cv2.imwrite(str(pictures / "a.jpg"), frames[0][:40])
-    with pytest.raises(AnnotationError, match=r"a\.jpg frame 0: the mask is 80x48, the picture 80x40"):
+    with pytest.raises(
+        AnnotationError, match=r"a\.jpg frame 0: the labels are for 80x48, the picture is 80x40"
+    ):
         labelled_images(pictures, labels, CLASSES).load(0)
 
 
@@ -264,7 +266,10 @@ def test_wrong_options(clip, tmp_path, own, message):
         ),
         (lambda m: labels_of(m, track_id=-1), r"square\.mp4 frame 0: an object has no track"),
         (lambda m: labels_of(np.concatenate([m, m]), frames=(0, 9)), r"frame 9 is labelled, but only 1 of 2"),
-        (lambda m: labels_of(m[:, :40]), r"square\.mp4 frame \d: the mask is 80x40, the picture 80x48"),
+        (
+            lambda m: labels_of(m[:, :40]),
+            r"square\.mp4 frame \d: the labels are for 80x40, the picture is 80x48",
+        ),
     ],
 )
 def test_labels_that_do_not_fit(clip, square, tmp_path, make, message):

@@ -105,7 +105,7 @@ class VideoFrames:
         Raises
         ------
         AnnotationError
-            If its masks have another size.
+            If it has another size than its labels.
         VideoError
             If the frame cannot be read.
         """
@@ -220,7 +220,7 @@ class ImageFrames:
         Raises
         ------
         AnnotationError
-            If its masks have another size.
+            If it has another size than its labels.
         VideoError
             If it cannot be read.
         """
@@ -287,17 +287,18 @@ def _picture(
     from evfr.errors import AnnotationError
     from evfr.training import LabelledPicture
 
-    size = image.shape[:2]
+    size, video = image.shape[:2], labels.video(video_id)
+    if (video.height, video.width) != size:
+        raise AnnotationError(
+            f"{video_id} frame {frame}: the labels are for {video.width}x{video.height}, the picture is "
+            f"{size[1]}x{size[0]}"
+        )
     shown: list[tuple[NDArray[np.bool_], int, int]] = []
     hidden = np.zeros(size, np.bool_)
     for row in labels.rows_at(video_id, frame).tolist():
         mask = labels.masks[row]
         if mask is None or mask.is_empty:
             continue
-        if (mask.height, mask.width) != size:
-            raise AnnotationError(
-                f"{video_id} frame {frame}: the mask is {mask.width}x{mask.height}, the picture {size[1]}x{size[0]}"
-            )
         category = int(labels.category_id[row])
         if labels.is_crowd[row] or category in hidden_classes:
             hidden |= mask.to_mask()
