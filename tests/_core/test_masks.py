@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -153,3 +154,9 @@ def test_boxes() -> None:
     assert np.isnan(found[2]).all()
     with pytest.raises(ValueError, match=r"\(N, 4\)"):
         box_iou([1, 2, 3, 4], a)
+
+
+@pytest.mark.parametrize("box", [(0, 0, math.nan, 1), (0, 0, math.inf, 1), (0, 0, 1)])
+def test_a_box_to_fill_is_four_finite_numbers(box: tuple[float, ...]) -> None:
+    with pytest.raises(ValueError, match="a box needs four finite numbers x0, y0, x1, y1, got"):
+        Rle.from_box(box, 10, 12)

@@ -111,7 +111,8 @@ def test_filled_boxes(corners):
     want = np.zeros((10, 12), bool)
     left, top, right, bottom = (max(0, math.floor(v + 0.5)) for v in (x0, y0, x1, y1))
     want[top:bottom, left:right] = True
-    assert found.sequences[0].masks[0] == Rle.from_mask(want)
+    assert found.sequences[0].masks[0] == (Rle.from_mask(want) if want.any() else None)
+    assert Rle.from_box((x0, y0, x1, y1), 10, 12) == Rle.from_mask(want)
 
 
 def test_labels_have_a_track_for_each_class():

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numba import njit
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 __all__ = [
     "compress_counts",
     "decompress_counts",
     "fill_runs",
+    "joined_runs",
     "merge_union",
     "polygon_crossings",
     "runs_box",
@@ -207,3 +213,18 @@ def polygon_crossings(xy, height, width):  # type: ignore[no-untyped-def]
             has_last = True
             last_u, last_v = u, v
     return out[:m]
+
+
+def joined_runs(runs: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the same runs without empty ones after the first: their neighbours are one run."""
+    runs = np.asarray(runs, np.int64)
+    if len(runs) < 2 or runs[1:].all():
+        return runs if runs.size else np.zeros(1, np.int64)
+    values = np.arange(len(runs)) % 2
+    kept = runs > 0
+    runs, values = runs[kept], values[kept]
+    if not runs.size:
+        return np.zeros(1, np.int64)
+    first = np.flatnonzero(np.diff(values, prepend=-1) != 0)
+    joined: NDArray[np.int64] = np.add.reduceat(runs, first)
+    return np.concatenate(([0], joined)) if values[0] else joined

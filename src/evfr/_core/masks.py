@@ -17,6 +17,7 @@ from evfr._core._mask_kernels import (
     compress_counts,
     decompress_counts,
     fill_runs,
+    joined_runs,
     merge_union,
     polygon_crossings,
     runs_box,
@@ -160,7 +161,7 @@ class Rle:
                 raise ValueError("counts of a mask must be text or a list of whole numbers") from error
         if runs.ndim != 1 or (runs < 0).any() or (runs > _LONGEST).any():
             raise ValueError("the run lengths of a mask must be whole numbers of 0 or more")
-        return cls(height, width, _joined(runs).astype(np.uint32))
+        return cls(height, width, joined_runs(runs).astype(np.uint32))
 
     @classmethod
     def from_polygons(cls, polygons: Sequence[ArrayLike], height: int, width: int) -> Rle:
@@ -199,8 +200,41 @@ class Rle:
             starts = polygon_crossings(xy, height, width)
             starts.sort()
             runs = np.diff(np.concatenate(([0], starts, [height * width])))
-            parts.append(cls(height, width, _joined(runs).astype(np.uint32)))
+            parts.append(cls(height, width, joined_runs(runs).astype(np.uint32)))
         return union(parts) if parts else cls.empty(height, width)
+
+    @classmethod
+    def from_box(cls, box_xyxy: ArrayLike, height: int, width: int) -> Rle:
+        """Fill a box.
+
+        Parameters
+        ----------
+        box_xyxy : (4,) float
+            x0, y0, x1, y1 in pixels; each border goes to the nearest pixel border, halves up.
+        height, width : int
+            Size of the picture.
+
+        Returns
+        -------
+        Rle
+            What lies in the picture; empty for a box that is less than half a pixel wide or high.
+
+        Raises
+        ------
+        ValueError
+            If a border is not finite.
+        """
+        box = np.asarray(box_xyxy, np.float64)
+        if box.shape != (4,) or not np.isfinite(box).all():
+            raise ValueError(f"a box needs four finite numbers x0, y0, x1, y1, got {box.tolist()}")
+        borders = np.clip(np.floor(box + 0.5), 0, [width, height, width, height]).astype(np.int64)
+        x0, y0, x1, y1 = borders.tolist()
+        if x1 <= x0 or y1 <= y0:
+            return cls.empty(height, width)
+        tall = y1 - y0
+        runs = [x0 * height + y0, *([tall, height - tall] * (x1 - x0))[:-1]]
+        runs.append(height * width - sum(runs))
+        return cls(height, width, joined_runs(np.array(runs)).astype(np.uint32))
 
     def to_mask(self) -> NDArray[np.bool_]:
         """Return the dense mask, (H, W) bool."""
@@ -228,21 +262,6 @@ class Rle:
         """Tight box (x0, y0, x1, y1) in pixels, right and bottom edges exclusive; zeros for an empty mask."""
         x0, y0, x1, y1 = runs_box(self.counts, self.height)
         return float(x0), float(y0), float(x1), float(y1)
-
-
-def _joined(runs: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the same runs without empty ones after the first: their neighbours are one run."""
-    runs = np.asarray(runs, np.int64)
-    if len(runs) < 2 or runs[1:].all():
-        return runs if runs.size else np.zeros(1, np.int64)
-    values = np.arange(len(runs)) % 2
-    kept = runs > 0
-    runs, values = runs[kept], values[kept]
-    if not runs.size:
-        return np.zeros(1, np.int64)
-    first = np.flatnonzero(np.diff(values, prepend=-1) != 0)
-    joined: NDArray[np.int64] = np.add.reduceat(runs, first)
-    return np.concatenate(([0], joined)) if values[0] else joined
 
 
 def _same_size(a: Rle, b: Rle) -> None:

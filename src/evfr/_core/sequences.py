@@ -6,7 +6,7 @@ with a score for every class. `sequences_of` and `annotations_of` go from one to
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -20,7 +20,7 @@ from evfr.errors import AnnotationError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["MaskSequence", "Provenance", "SequenceSet", "annotations_of", "sequences_of"]
+__all__ = ["MaskSequence", "Provenance", "SequenceSet", "annotations_of", "join_classes", "sequences_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,29 +224,58 @@ def sequences_of(
     columns = zip(part.track_id.tolist(), part.category_id.tolist(), strict=True)
     for row, (track, category) in enumerate(columns):
         groups.setdefault((track, category, row if track == NO_TRACK else -1), []).append(row)
-    found: list[tuple[tuple[Rle | None, ...], dict[int, float], Provenance]] = []
-    with_masks: dict[tuple[Rle | None, ...], list[int]] = {}
+    entries = []
     for (track, category, _), rows in groups.items():
         masks: list[Rle | None] = [None] * len(place_of)
         for row in rows:
             masks[place_of[int(part.frame_index[row])]] = _mask_of(part, row, boxes)
-        own, score = class_of[category], _score_of(part, rows)
-        alike = with_masks.setdefault(tuple(masks), [])
-        # The same masks with the same class twice are two proposals, whatever else they share.
-        joined = next((place for place in alike if own not in found[place][1]), None)
+        start = int(part.frame_index[rows[0]]) if track == NO_TRACK else -1
+        origin = Provenance(SOURCES[part.source[rows[0]]], start, track)
+        entries.append((tuple(masks), class_of[category], _score_of(part, rows), origin))
+    return SequenceSet(video, part.categories, join_classes(entries, len(part.categories)))
+
+
+def join_classes(
+    entries: Iterable[tuple[Sequence[Rle | None], int, float, Provenance]], class_count: int
+) -> tuple[MaskSequence, ...]:
+    """Make sequences of entries that each score one class: those of equal masks and different classes are one.
+
+    Parameters
+    ----------
+    entries : iterable of (masks, class, score, provenance)
+        T masks, None or empty where there is nothing; index of the class; its score in [0, 1].
+    class_count : int
+        C.
+
+    Returns
+    -------
+    tuple of MaskSequence
+        In the order of first entries, whose provenance they have. The same masks with the same class twice are two
+        proposals, whatever else they share.
+
+    Raises
+    ------
+    AnnotationError
+        If a score is out of range.
+    """
+    found: list[tuple[tuple[Rle | None, ...], dict[int, float], Provenance]] = []
+    alike: dict[tuple[bytes | None, ...], list[int]] = {}
+    for masks, own, score, origin in entries:
+        there = tuple(None if mask is None or mask.is_empty else mask for mask in masks)
+        same = alike.setdefault(tuple(None if mask is None else mask.counts.tobytes() for mask in there), [])
+        joined = next((place for place in same if own not in found[place][1]), None)
         if joined is not None:
             found[joined][1][own] = score
             continue
-        alike.append(len(found))
-        start = int(part.frame_index[rows[0]]) if track == NO_TRACK else -1
-        found.append((tuple(masks), {own: score}, Provenance(SOURCES[part.source[rows[0]]], start, track)))
+        same.append(len(found))
+        found.append((there, {own: score}, origin))
     sequences = []
-    for all_masks, scores, provenance in found:
-        by_class = np.zeros(len(part.categories))
+    for there, scores, origin in found:
+        by_class = np.zeros(class_count)
         by_class[list(scores)] = list(scores.values())
         category = next(iter(scores)) if len(scores) == 1 else -1
-        sequences.append(MaskSequence(all_masks, by_class, float(by_class.max()), category, provenance))
-    return SequenceSet(video, part.categories, tuple(sequences))
+        sequences.append(MaskSequence(there, by_class, float(by_class.max()), category, origin))
+    return tuple(sequences)
 
 
 def _row_name(part: VideoAnnotations, row: int) -> str:
@@ -278,21 +307,7 @@ def _mask_of(part: VideoAnnotations, row: int, boxes: str) -> Rle:
             f"{_row_name(part, row)}: the label has a box and no mask; give masks, or take filled boxes with "
             "boxes='fill'"
         )
-    return _filled(box, part.videos[0].height, part.videos[0].width)
-
-
-def _filled(box: NDArray[np.float64], height: int, width: int) -> Rle:
-    """Return a box as a mask, its borders at the nearest pixel borders inside the picture."""
-    x0, y0, x1, y1 = np.clip(np.floor(box + 0.5), 0, [width, height, width, height]).astype(np.int64).tolist()
-    if x1 <= x0 or y1 <= y0:
-        return Rle.empty(height, width)
-    tall = y1 - y0
-    if tall == height:
-        runs = [x0 * height, (x1 - x0) * height]
-    else:
-        runs = [x0 * height + y0, *([tall, height - tall] * (x1 - x0))[:-1]]
-    rest = height * width - sum(runs)
-    return Rle(height, width, np.array([*runs, rest] if rest else runs, np.uint32))
+    return Rle.from_box(box, part.videos[0].height, part.videos[0].width)
 
 
 def annotations_of(sets: Sequence[SequenceSet]) -> VideoAnnotations:

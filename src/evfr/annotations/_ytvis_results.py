@@ -11,11 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from evfr._core.annotations import AnnotatedVideo, Category
 from evfr._core.masks import Rle
-from evfr._core.sequences import MaskSequence, Provenance, SequenceSet
+from evfr._core.sequences import Provenance, SequenceSet, join_classes
 from evfr.annotations._coco_fields import box_from_coco, categories_from_coco, mask_from_coco
 from evfr.annotations._json import entries, load_json, whole
 from evfr.annotations._numbering import NamePattern, Numbering
@@ -277,10 +275,7 @@ def sequences_of_results(
     video, categories = results.companion.videos[key], results.companion.categories
     columns = {category.category_id: column for column, category in enumerate(categories)}
     known: dict[str, Rle] = {}
-    groups: dict[tuple[bytes | None, ...], list[int]] = {}
-    masks_of: list[tuple[Rle | None, ...]] = []
-    scores_of: list[dict[int, float]] = []
-    first_of: list[int] = []
+    found = []
     for number in results.of_video[key]:
         entry = results.entries[number]
         where = f"{results.path}: result {number}"
@@ -289,24 +284,9 @@ def sequences_of_results(
             masks = tuple(_masks(entry, video, boxes, known, where))
         except AnnotationError as error:
             raise AnnotationError(f"{error}; correct the entry or remove it") from error
-        column = columns[int(entry["category_id"])]
-        same = groups.setdefault(tuple(None if mask is None else mask.counts.tobytes() for mask in masks), [])
-        place = next((place for place in same if column not in scores_of[place]), None)
-        if place is None:
-            same.append(len(masks_of))
-            masks_of.append(masks)
-            scores_of.append({column: score})
-            first_of.append(number)
-        else:
-            scores_of[place][column] = score
-    found = []
-    for masks, by_column, number in zip(masks_of, scores_of, first_of, strict=True):
-        scores = np.zeros(len(categories))
-        scores[list(by_column)] = list(by_column.values())
-        only = next(iter(by_column)) if len(by_column) == 1 else -1
         origin = Provenance(source=str(results.path), entry=number)
-        found.append(MaskSequence(masks, scores, float(scores.max()), only, origin))
-    return SequenceSet(video, categories, tuple(found))
+        found.append((masks, columns[int(entry["category_id"])], score, origin))
+    return SequenceSet(video, categories, join_classes(found, len(categories)))
 
 
 def _score(entry: Mapping[str, Any], where: str) -> float:
@@ -341,17 +321,7 @@ def _masks(
         if mask is None and outlines is not None and (box := box_from_coco(outlines[place], at)):
             if boxes == "refuse":
                 raise AnnotationError(f"{at}: it has a box and no mask, and boxes='refuse'; fill boxes")
-            mask = _filled(box, height, width)
+            mask = Rle.from_box(box, height, width)
         elif mask is not None and text:
             known[text] = mask
         yield None if mask is None or mask.is_empty else mask
-
-
-def _filled(box: tuple[float, float, float, float], height: int, width: int) -> Rle:
-    """Return the mask of a box, its borders at the nearest pixel borders, as `sequences_of` does."""
-    x0, y0, x1, y1 = np.clip(np.floor(np.array(box) + 0.5), 0, [width, height, width, height]).astype(
-        np.int64
-    )
-    mask = np.zeros((height, width), np.bool_)
-    mask[y0:y1, x0:x1] = True
-    return Rle.from_mask(mask)
