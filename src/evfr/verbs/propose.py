@@ -30,7 +30,7 @@ def propose(
     detector_kind: str = "auto",
     detector_names: Path | None = None,
     detector_options: Mapping[str, int | float | str] | None = None,
-    method: str | Propagator = "motion",
+    method: str | Propagator = "default",
     method_options: Mapping[str, object] | None = None,
     working_size: Sequence[int] = (640, 320),
     cuts: bool = True,
@@ -98,7 +98,7 @@ def propose(
     detector_options : mapping or None
         Keywords of that kind of detector.
     method : str or callable
-        ``motion`` (vectors of a codec, fast), ``default`` (best step field and matching), ``flow``, ``tracker``,
+        ``default`` (best step field and matching), ``motion`` (vectors of a codec, faster), ``flow``, ``tracker``,
         ``covos``, ``session`` (a learned propagator of yours), ``copy``, ``detector`` (the detector's own propagation
         head), or a callable like `evfr.propagation.Propagator`.
     method_options : mapping or None
