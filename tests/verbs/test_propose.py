@@ -119,12 +119,12 @@ def test_scores_are_the_mean_over_frames_where_the_sequence_is(
         np.mean([by_hand[t] for t in (0, 2, 4, 8, 12, 16, 20)]), abs=0.02
     )
     # Not seen from the frame on where the object has left: the sequence ends there, and the mean with it.
-    ended = evfr.propose(path, unseen_frames=4, **common)
+    ended = evfr.propose(path, unseen_seconds=0.16, **common)
     (short,) = ended.proposals.sequences
     assert [mask is None for mask in short.masks] == [False] * 12 + [True] * 12
     assert short.score == pytest.approx(np.mean(by_hand[:12]), abs=0.02)
-    assert "1 carries ended where the object was not seen any more (unseen_frames)" in ended.notes
-    never = evfr.propose(path, unseen_frames=None, **common)
+    assert "1 carries ended where the object was not seen any more (unseen_seconds)" in ended.notes
+    never = evfr.propose(path, unseen_seconds=None, **common)
     assert never.proposals.sequences[0].score == pytest.approx(one.score)
 
 
@@ -285,7 +285,11 @@ def test_a_classifier_scores_instead_of_the_detector(
         ({"key_frames": 0}, ValueError, "key_frames must be 1 or more, got 0"),
         ({"per_frame": 0}, ValueError, "per_frame must be 1 or more, got 0"),
         ({"score_every": 0}, ValueError, "score_every must be 1 or more, got 0"),
-        ({"unseen_frames": 0}, ValueError, "unseen_frames must be 1 or more, got 0"),
+        (
+            {"unseen_seconds": 0.0},
+            ValueError,
+            "unseen_seconds must be above 0, or None to end no sequence, got 0.0",
+        ),
         ({"unseen_below": 2.0}, ValueError, "unseen_below must lie in 0..1, got 2.0"),
         ({"score_over": "some"}, ValueError, "score_over must be one of present, all, got 'some'"),
         ({"masks": "blob"}, ValueError, "masks must be one of grabcut, box, got 'blob'"),

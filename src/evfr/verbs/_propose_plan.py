@@ -149,7 +149,7 @@ def run_notes(
             + (f"; {none} sequences have no other" if none else "")
         )
     if scored.ended:
-        notes.append(f"{scored.ended} carries ended where the object was not seen any more (unseen_frames)")
+        notes.append(f"{scored.ended} carries ended where the object was not seen any more (unseen_seconds)")
     if detected.empty:
         notes.append(f"{detected.empty} detections without any pixel were left out")
     if detected.boxed:

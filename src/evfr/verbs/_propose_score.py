@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from evfr._core.masks import Rle
     from evfr._core.store import Store, StoreKey
+    from evfr._core.types import FrameTable
     from evfr.sequences import SequenceScores
     from evfr.verbs._measure import Measured
 
@@ -36,13 +37,19 @@ class Unseen:
     Attributes
     ----------
     below : float
-        Score of its best class below which the judge does not see it.
+        Score of the class that was its best on the key frame, below which the judge does not see it.
     frames : int
         So many frames in a row.
     """
 
     below: float
     frames: int
+
+    @classmethod
+    def within(cls, seconds: float, below: float, table: FrameTable) -> Unseen:
+        """Return the frames, one or more, that a video shows in so many seconds."""
+        step = table.duration_seconds / max(len(table), 1)
+        return cls(below, max(1, round(seconds / step)) if step > 0 else 1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -162,11 +169,18 @@ def _reaches(
     unseen: Unseen,
     frame_count: int,
 ) -> list[tuple[int, int]]:
-    """Return the first and last frame of each sequence up to which the judge still sees it."""
+    """Return the first and last frame of each sequence up to which the judge sees it as what it was at first."""
+    import numpy as np
+
+    own = np.zeros(len(origins), np.int64)
+    for (index, there, _), values in zip(looked, found, strict=True):
+        starts = [place for place, row in enumerate(there.tolist()) if origins[row] == index]
+        own[there[starts]] = values[starts].argmax(axis=1)
     seen: list[list[tuple[int, bool]]] = [[] for _ in origins]
     for (index, there, _), values in zip(looked, found, strict=True):
-        for row, best in zip(there.tolist(), values.max(axis=1, initial=0.0).tolist(), strict=True):
-            seen[row].append((index, best >= unseen.below))
+        is_seen = values[np.arange(len(there)), own[there]] >= unseen.below
+        for row, flag in zip(there.tolist(), is_seen.tolist(), strict=True):
+            seen[row].append((index, flag))
     return [
         (
             frame_count

@@ -40,7 +40,7 @@ def propose(
     score_every: int = 1,
     score_over: Literal["present", "all"] = "present",
     unseen_below: float = 0.1,
-    unseen_frames: int | None = 25,
+    unseen_seconds: float | None = 1.0,
     reduce: bool = True,
     reduce_step: Literal["both", "agnostic", "aware", "unsupervised"] = "both",
     agnostic_threshold: float | None = None,
@@ -120,10 +120,10 @@ def propose(
         Mean over the scored frames where a sequence is there (the released code), or over all scored frames (the
         paper).
     unseen_below : float
-        A box whose best class scores less is not seen.
-    unseen_frames : int or None
-        A sequence ends, going away from its key frame, where it is not seen for so many frames: what carries masks
-        without learning goes on with the background when an object has left. None ends none, as published.
+        An object is not seen where the class that was its best on the key frame scores less.
+    unseen_seconds : float or None
+        A sequence ends, going away from its key frame, where it is not seen for so long: what carries masks without
+        learning goes on with the background when an object has left. None ends none, as published.
     reduce : bool
         Reduce the sequences; without it all proposals are written.
     reduce_step : {"both", "agnostic", "aware", "unsupervised"}
@@ -227,9 +227,8 @@ def propose(
         ("key_frames", key_frames),
         ("per_frame", per_frame),
         ("score_every", score_every),
-        ("unseen_frames", unseen_frames),
     ):
-        if number is not None and number < 1:
+        if number < 1:
             raise ValueError(f"{name} must be 1 or more, got {number}")
     for name, word, known in (
         ("score_over", score_over, ("present", "all")),
@@ -250,6 +249,8 @@ def propose(
     for name, share in (("write_floor", write_floor), ("unseen_below", unseen_below)):
         if not 0.0 <= share <= 1.0:
             raise ValueError(f"{name} must lie in 0..1, got {share}")
+    if unseen_seconds is not None and not unseen_seconds > 0:
+        raise ValueError(f"unseen_seconds must be above 0, or None to end no sequence, got {unseen_seconds}")
     picking = Picking(per_frame, min_score, box_nms, mask_nms, masks)
     check_options(picking, reduction_options, working_size)
     sources = resolve_inputs([video], allow_remote=allow_remote)
@@ -314,7 +315,7 @@ def propose(
             for index, found in zip(keys.frame_index, detected.found, strict=True)
             for _ in range(len(found))
         ],
-        None if unseen_frames is None else Unseen(unseen_below, unseen_frames),
+        None if unseen_seconds is None else Unseen.within(unseen_seconds, unseen_below, table),
         every=score_every,
         over=score_over,
         damaged=damaged,
