@@ -76,6 +76,21 @@ def test_a_cell_reads_the_value_of_the_key_it_equals():
     assert torch.allclose(found, values[:, :, [2, 0]])
 
 
+def test_objects_compete_by_their_odds():
+    logits = torch.from_numpy(np.random.default_rng(0).normal(size=(3, 4, 5)))
+    found = modules.compete(logits).exp().numpy()
+    p = 1 / (1 + np.exp(-logits.numpy()))
+    every = np.concatenate([np.prod(1 - p, axis=0)[None], p])
+    odds = every / (1 - every)
+    assert np.allclose(found, odds / odds.sum(axis=0))
+    # However sure it is, it stays finite and can be taught otherwise.
+    far = torch.tensor([-80.0, -30.0, 30.0, 80.0])[None, None].requires_grad_()
+    log_soft = modules.compete(far)
+    assert torch.isfinite(log_soft).all()
+    log_soft[1, :, :2].sum().backward()
+    assert (far.grad[..., :2] > 0.5).all()
+
+
 def test_every_weight_of_the_head_gets_a_gradient():
     head = modules.SequenceHead(8)
     features = {level: torch.randn(1, 8, 64 >> n, 96 >> n) for n, level in ((2, "0"), (3, "1"), (4, "2"))}

@@ -12,12 +12,15 @@ import torch.nn.functional as functional
 from torch import Tensor, nn
 
 from evfr._core.lazy import require
-from evfr.models._covos_modules import ResidualBlock, soft_aggregate
+from evfr.models._covos_modules import ResidualBlock
 
-__all__ = ["SequenceHead", "build_maskrcnn", "calibrate", "read_memory", "soft_aggregate"]
+__all__ = ["SequenceHead", "build_maskrcnn", "calibrate", "compete", "read_memory"]
 
 LEVELS = ("0", "1", "2")
 """Levels of the feature pyramid at 1/4, 1/8 and 1/16 of the picture, by torchvision's names."""
+
+_MASK_GAIN = 4.0
+"""By how much fresh masks weigh more in the memory: as much as the features that they are added to."""
 
 _CELLS = 1 << 24
 """Similarities held at a time where no gradient is wanted: 64 MiB of float32."""
@@ -55,6 +58,22 @@ def read_memory(keys: Tensor, values: Tensor, query: Tensor, *, top_k: int = 0) 
             weight = torch.softmax(similarity, dim=1)
         read.append(torch.matmul(values, weight))
     return torch.cat(read, dim=2)
+
+
+def compete(logits: Tensor) -> Tensor:
+    """Return log-probabilities (K + 1, H, W) of the background and K objects by soft aggregation (Oh et al. 2019).
+
+    The odds of an object are p / (1 - p) = exp(logit), those of the background the same of prod(1 - p). From logits
+    nothing saturates, so an object that is lost for now still gets a gradient.
+
+    Parameters
+    ----------
+    logits : (K, H, W) tensor
+        Of the objects, before they compete.
+    """
+    strength = functional.softplus(logits).sum(dim=0, keepdim=True)
+    background = -strength - torch.log(-torch.expm1(-strength.clamp_min(1e-30)))
+    return torch.log_softmax(torch.cat([background, logits]), dim=0)
 
 
 class SequenceHead(nn.Module):
@@ -95,6 +114,12 @@ class SequenceHead(nn.Module):
         self.skip4 = nn.Conv2d(channels, width, 3, padding=1)
         self.block4 = ResidualBlock(width, bias=True)
         self.last = nn.Conv2d(width, 1, 3, padding=1)
+        # torch's own initial weights would shrink masks to nothing on their way into the memory and make keys alike.
+        encoders = [layer for layer in self.mask_encoder if isinstance(layer, nn.Conv2d)]
+        for layer in (*encoders, self.query_key):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+        with torch.no_grad():
+            encoders[-1].weight.mul_(_MASK_GAIN)
         self.memory_key.load_state_dict(self.query_key.state_dict())
 
     def memorise(self, features: Mapping[str, Tensor], masks: Tensor) -> tuple[Tensor, Tensor]:

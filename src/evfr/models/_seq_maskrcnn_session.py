@@ -60,7 +60,7 @@ class SequenceSession:
     ) -> None:
         check_memory(memory_every, memory_limit, top_k)
         self._torch = require("torch", extra="train")
-        self._aggregate = require("evfr.models._seq_maskrcnn_modules", extra="train").soft_aggregate
+        self._compete = require("evfr.models._seq_maskrcnn_modules", extra="train").compete
         self._module, self._device = module, next(module.parameters()).device
         self._pyramid = features or self._computed
         self._every, self._limit, self._top_k = memory_every, memory_limit, top_k
@@ -128,7 +128,7 @@ class SequenceSession:
             features, _, inner = self._features(image)
             keys, values = (torch.cat([frame[part] for frame in memory], dim=2) for part in (0, 1))
             logits = self._module.propagation(features, keys, values, top_k=self._top_k)
-            soft = self._aggregate(torch.sigmoid(logits)[None])[0, 1:]
+            soft = self._compete(logits)[1:].exp()
             self._remember(self._memorise(features, _cut(soft, inner)))
             whole = functional.interpolate(
                 soft[None, :, : inner[0], : inner[1]], image.shape[:2], mode="bilinear", align_corners=False

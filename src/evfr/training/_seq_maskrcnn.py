@@ -128,7 +128,7 @@ def _clip_loss(module: Any, clip: SequenceClip, rows: list[int], propagation_wei
 def _propagation_loss(torch: Any, head: Any, features: Any, masks: Any, scaled: Any) -> Any:
     """Return the mean loss of the frames after the first."""
     functional = torch.nn.functional
-    soft_aggregate = require("evfr.models._seq_maskrcnn_modules", extra="train").soft_aggregate
+    compete = require("evfr.models._seq_maskrcnn_modules", extra="train").compete
     height, width = scaled.image_sizes[0]
     padding = 0, scaled.tensors.shape[3] - width, 0, scaled.tensors.shape[2] - height
     planes = functional.interpolate(masks.float(), (height, width), mode="area")
@@ -137,12 +137,13 @@ def _propagation_loss(torch: Any, head: Any, features: Any, masks: Any, scaled: 
     for t in range(1, len(masks)):
         keys, values = (torch.cat([kept[part] for kept in memory], dim=2) for part in (0, 1))
         logits = head(_frame(features, t), keys, values)[:, :height, :width]
-        soft = soft_aggregate(torch.sigmoid(logits)[None])[0]
+        log_soft = compete(logits)
+        soft = log_soft.exp()
         truth = planes[t] > 0.5
         label = torch.zeros(truth.shape[1:], dtype=torch.long, device=truth.device)
         for row in torch.argsort(truth.sum(dim=(1, 2)), descending=True, stable=True).tolist():
             label[truth[row]] = row + 1
-        entropy = functional.nll_loss(torch.log(soft.clamp_min(_LEAST))[None], label[None])
+        entropy = functional.nll_loss(log_soft[None], label[None])
         seen = torch.stack([label == row + 1 for row in range(len(truth))]).float()
         shared = (soft[1:] * seen).sum(dim=(1, 2))
         either = (soft[1:] + seen - soft[1:] * seen).sum(dim=(1, 2))
