@@ -185,8 +185,8 @@ def test_after_a_short_training_it_follows_a_square_and_leaves_a_still_one_where
         opened.add_key(0, frames[0], {1: masks[0]})
         found = [iou(opened.step(t, frames[t])[1] > 0.5, masks[t]) for t in range(1, 5)]
         scores[name] = float(np.mean(found)), float(np.mean([iou(masks[0], masks[t]) for t in range(1, 5)]))
-    print(scores)
     assert scores["trained"][1] == scores["unseen"][1] == pytest.approx(0.269, abs=1e-3)
-    assert scores["trained"][0] > 0.6
-    assert scores["unseen"][0] > scores["unseen"][1] + 0.2
-    assert scores["still"][0] > 0.6
+    # Measured: 0.85, 0.80 and 0.86.
+    assert scores["trained"][0] > 0.7
+    assert scores["unseen"][0] > scores["unseen"][1] + 0.3
+    assert scores["still"][0] > 0.7
