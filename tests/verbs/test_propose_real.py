@@ -42,6 +42,12 @@ def test_killed_and_run_again_is_the_same(data_dir: Path, fastest: dict[str, Any
         "3",
         "--masks",
         "box",
+        "--method",
+        "motion",
+        "--working-size",
+        "240,135",
+        "--score-every",
+        "10",
         "--executor",
         "serial",
     ]
@@ -59,7 +65,15 @@ def test_killed_and_run_again_is_the_same(data_dir: Path, fastest: dict[str, Any
     again = subprocess.run(words, capture_output=True, text=True, check=True)
     assert "carried chunks were in the store" in again.stdout + again.stderr
     fresh = evfr.propose(
-        clip, **fastest, key_frames=3, masks="box", store=tmp_path / "other", out=tmp_path / "fresh.parquet"
+        clip,
+        **fastest,
+        key_frames=3,
+        masks="box",
+        method="motion",
+        working_size=(240, 135),
+        score_every=10,
+        store=tmp_path / "other",
+        out=tmp_path / "fresh.parquet",
     )
     resumed = read(tmp_path / "killed.parquet")
     assert resumed.equals(fresh.annotations)
@@ -79,22 +93,15 @@ def test_people_who_come_one_by_one_are_found(
         **fastest,
         key_frames=3,
         per_frame=3,
+        method="motion",
         working_size=(320, 180),
-        score_every=5,
+        score_every=20,
         store=tmp_path / "store",
         out=tmp_path / "found.parquet",
     )
     assert result.key_frames == (0, 696, 1393) and result.counts["sequences"] >= 3
     found = result.annotations
     assert all((mask.height, mask.width) == (432, 768) for mask in found.masks if mask is not None)
-    looked = evfr.overlay(
-        result.annotations.videos[0].path,
-        labels=tmp_path / "found.parquet",
-        out=tmp_path / "look",
-        labeled_only=True,
-        store=tmp_path / "store",
-    )
-    assert looked.object_count == len(found)
 
 
 @pytest.mark.slow
@@ -107,6 +114,7 @@ def test_most_true_boxes_of_pets_are_near_a_proposal(
         **fastest,
         key_frames=5,
         per_frame=6,
+        method="motion",
         working_size=(320, 240),
         score_every=8,
         masks="box",
