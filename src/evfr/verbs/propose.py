@@ -32,7 +32,7 @@ def propose(
     detector_options: Mapping[str, int | float | str] | None = None,
     method: str | Propagator = "default",
     method_options: Mapping[str, object] | None = None,
-    working_size: Sequence[int] = (640, 320),
+    working_size: Sequence[int] = (480, 270),
     cuts: bool = True,
     classifier: Path | None = None,
     classifier_names: Path | None = None,
@@ -105,7 +105,7 @@ def propose(
         Own options of the method.
     working_size : sequence of int
         Longer and shorter side, in pixels, within which objects are carried and compared; larger pictures are shrunk
-        with their aspect kept, and sequences written at full size. Empty carries at full size.
+        with their aspect kept, and sequences written at full size. Published is 640, 320; empty carries at full size.
     cuts : bool
         End the carry at hard cuts.
     classifier : path, BoxClassifier or None
