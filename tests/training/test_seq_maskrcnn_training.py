@@ -102,6 +102,7 @@ def test_boxes_are_tight():
     assert _boxes(masks).tolist() == [[2, 1, 6, 3], [0, 4, 1, 5]]
 
 
+@pytest.mark.slow
 def test_the_loss_falls_on_two_clips():
     module = network()
     body = module.backbone.body.layer4[0].conv1.weight.clone()
