@@ -197,7 +197,7 @@ def main() -> None:
                         detector=weights,
                         detector_names=names,
                         key_frames=keys,
-                        masks=masks,
+                        box_masks=masks,
                         method=method,
                         working_size=chosen.working_size,
                         out=work / "found.parquet",

@@ -37,7 +37,7 @@ def options(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[st
         "executor": "serial",
         "detector_names": CLASSES,
         "method": "flow",
-        "masks": "box",
+        "box_masks": "box",
     }
 
 
@@ -292,7 +292,7 @@ def test_a_classifier_scores_instead_of_the_detector(
         ),
         ({"unseen_below": 2.0}, ValueError, "unseen_below must lie in 0..1, got 2.0"),
         ({"score_over": "some"}, ValueError, "score_over must be one of present, all, got 'some'"),
-        ({"masks": "blob"}, ValueError, "masks must be one of grabcut, box, got 'blob'"),
+        ({"box_masks": "blob"}, ValueError, "box_masks must be one of grabcut, box, got 'blob'"),
         ({"min_score": 2.0}, ValueError, r"min_score must be in \[0, 1\], got 2.0"),
         ({"agnostic_threshold": 3.0}, ValueError, "threshold must"),
         ({"write_floor": -1.0}, ValueError, "write_floor must lie in 0..1, got -1.0"),
@@ -486,7 +486,7 @@ def test_what_is_in_the_store_is_not_made_again_and_is_the_same(
     def named(*_: Any, **__: Any) -> Any:
         return _propose_detect.Opened(model, model.categories, {"detector": "squares"}, "squares")
 
-    common = {**options, "detector": "squares.onnx", "frames": ["5", "17"], "masks": "grabcut"}
+    common = {**options, "detector": "squares.onnx", "frames": ["5", "17"], "box_masks": "grabcut"}
     monkeypatch.setattr(detector, "has_masks", False)
     monkeypatch.setattr(_propose_detect, "open_given", named)
     fresh = evfr.propose(path, **common)

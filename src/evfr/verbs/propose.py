@@ -26,7 +26,7 @@ def propose(
     min_score: float = 0.2,
     box_nms: float = 0.5,
     mask_nms: float = 0.2,
-    masks: Literal["grabcut", "box"] = "grabcut",
+    box_masks: Literal["grabcut", "box"] = "grabcut",
     detector_kind: str = "auto",
     detector_names: Path | None = None,
     detector_options: Mapping[str, int | float | str] | None = None,
@@ -88,7 +88,7 @@ def propose(
         Of two boxes of one class with a higher IoU the one of less score goes.
     mask_nms : float
         Of two masks of one key frame with this IoU or more the one of less score goes, whatever the classes.
-    masks : {"grabcut", "box"}
+    box_masks : {"grabcut", "box"}
         Masks of a detector that gives boxes alone.
     detector_kind : str
         Which detector a file is for; ``auto`` tells an ``.onnx`` file.
@@ -232,7 +232,7 @@ def propose(
             raise ValueError(f"{name} must be 1 or more, got {number}")
     for name, word, known in (
         ("score_over", score_over, ("present", "all")),
-        ("masks", masks, ("grabcut", "box")),
+        ("box_masks", box_masks, ("grabcut", "box")),
     ):
         if word not in known:
             raise ValueError(f"{name} must be one of {', '.join(known)}, got {word!r}")
@@ -251,7 +251,7 @@ def propose(
             raise ValueError(f"{name} must lie in 0..1, got {share}")
     if unseen_seconds is not None and not unseen_seconds > 0:
         raise ValueError(f"unseen_seconds must be above 0, or None to end no sequence, got {unseen_seconds}")
-    picking = Picking(per_frame, min_score, box_nms, mask_nms, masks)
+    picking = Picking(per_frame, min_score, box_nms, mask_nms, box_masks)
     check_options(picking, reduction_options, working_size)
     sources = resolve_inputs([video], allow_remote=allow_remote)
     if len(sources) != 1:
