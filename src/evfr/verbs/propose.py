@@ -53,7 +53,7 @@ def propose(
     write_floor: float = 0.05,
     out_format: str = "auto",
     companion: Path | None = None,
-    device: str = "cpu",
+    detector_device: str = "cpu",
     damaged: Literal["drop", "keep", "fail"] = "drop",
     store: Path | None = None,
     executor: Literal["serial", "processes", "ray"] = "processes",
@@ -99,7 +99,7 @@ def propose(
         Keywords of that kind of detector.
     method : str or callable
         ``default`` (best step field and matching), ``motion`` (vectors of a codec, faster), ``flow``, ``tracker``,
-        ``covos``, ``session`` (a learned propagator of yours), ``copy``, ``detector`` (the detector's own propagation
+        ``covos``, ``session`` (a learned propagator of yours), ``copy``, "detector" (the detector's own propagation
         head), or a callable like `evfr.propagation.Propagator`.
     method_options : mapping or None
         Own options of the method.
@@ -151,7 +151,7 @@ def propose(
         the list that YouTube-VIS's evaluation reads, without names of videos and classes.
     companion : Path or None
         Annotation file of YouTube-VIS whose ids ``ytvis-results`` takes.
-    device : str
+    detector_device : str
         For torch networks.
 
     Returns
@@ -257,7 +257,11 @@ def propose(
     if len(sources) != 1:
         raise ValueError(f"give one video; {video} holds {len(sources)}")
     opened = open_given(
-        detector, kind=detector_kind, names=detector_names, device=device, options=detector_options or {}
+        detector,
+        kind=detector_kind,
+        names=detector_names,
+        device=detector_device,
+        options=detector_options or {},
     )
     judge = opened
     if classifier is not None:
