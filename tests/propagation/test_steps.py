@@ -9,7 +9,7 @@ from tests.helpers.moving import texture
 from evfr._core.motion import StepFields
 from evfr.propagation import STEP_FIELDS
 from evfr.propagation._patches import Window
-from evfr.propagation._steps import Step, better_field, make_hops
+from evfr.propagation._steps import Step, best_fields, better_field, make_hops
 
 SHIFT = (3, -2)
 
@@ -141,3 +141,20 @@ def test_the_better_of_two_per_pixel():
         assert (found[:, :60] == 4).mean() > 0.98
         assert (found[:, 68:] == 0).mean() > 0.98
     assert (better_field(before, before, rests, moves) == 0).all()
+
+
+def test_best_fields_are_those_that_a_propagator_makes_for_itself():
+    frames = shifted(4, (70, 90))
+    proxy = StepFields(*(np.full((3, 9, 12, 2), value, np.float32) for value in (-2.0, 1.5)), 8, "proxy")
+    hops = make_hops("best", frames, np.arange(4), {"proxy": lambda *_: proxy})
+    both = best_fields(frames, proxy)
+    for t in range(3):
+        assert np.allclose(both.to_previous[t], hops.to_previous(t).dense(), atol=0.01)
+        assert np.allclose(both.to_next[t], hops.to_next(t).dense(), atol=0.01)
+    left, right = (best_fields(frames, proxy, side=side) for side in ("left", "right"))
+    assert np.allclose(left.to_previous, both.to_previous, atol=0.01)
+    assert np.allclose(right.to_next, both.to_next, atol=0.01)
+    assert not left.to_next.any()
+    assert not right.to_previous.any()
+    given = make_hops("best", frames, np.arange(4), {"best": lambda *_: both})
+    assert np.array_equal(given.to_next(1).dense(), both.to_next[1])

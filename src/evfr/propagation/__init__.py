@@ -35,7 +35,7 @@ from evfr.propagation._linear import linear
 from evfr.propagation._session import PropagationSession, SessionMaker, open_session, session
 from evfr.propagation._session_cutie import cutie_session
 from evfr.propagation._session_transformers import transformers_session
-from evfr.propagation._steps import STEP_FIELDS, dis, dis_medium, farneback
+from evfr.propagation._steps import STEP_FIELDS, best_fields, dis, dis_medium, farneback
 from evfr.propagation._trackers import tracker
 from evfr.propagation._trust import HeldOut, TrustDecision, apply_min_trust, carried_trust, held_out
 from evfr.propagation._trust_check import (
@@ -81,6 +81,7 @@ __all__ = [
     "TrustModel",
     "apply_min_trust",
     "assemble",
+    "best_fields",
     "calibration_error",
     "carried_trust",
     "carry_boxes",

@@ -17,8 +17,19 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from evfr._core.motion import StepFieldMaker
+    from evfr.propagation._interval import Side
 
-__all__ = ["STEP_FIELDS", "Hops", "Step", "better_field", "dis", "dis_medium", "farneback", "make_hops"]
+__all__ = [
+    "STEP_FIELDS",
+    "Hops",
+    "Step",
+    "best_fields",
+    "better_field",
+    "dis",
+    "dis_medium",
+    "farneback",
+    "make_hops",
+]
 
 PairFlow = Callable[["NDArray[np.uint8]", "NDArray[np.uint8]"], "NDArray[np.float32]"]
 LEAST_SIDE = 64
@@ -161,7 +172,7 @@ def make_hops(
     Parameters
     ----------
     step : str
-        ``"best"`` (per pixel the better of "proxy" and "dis"), a name in ``steps``, or one in `STEP_FIELDS`.
+        A name in ``steps``, ``"best"`` (per pixel the better of "proxy" and "dis"), or one in `STEP_FIELDS`.
     frames : sequence of T (H, W, 3) uint8
         RGB.
     frame_index : (T,) int64
@@ -180,7 +191,7 @@ def make_hops(
         If the name is not known, or a maker's fields do not fit the frames.
     """
     given = dict(steps or {})
-    if step == "best":
+    if step == "best" and step not in given:
         if "proxy" not in given:
             raise ValueError(
                 "step 'best' chooses between the vectors of a proxy and DIS flow, and no proxy was given; pass "
@@ -235,6 +246,47 @@ def better_field(
     out = first.copy()
     cv2.copyTo(second, is_worse.view(np.uint8), out)
     return out
+
+
+def best_fields(
+    frames: Sequence[NDArray[np.uint8]], proxy: StepFields, *, side: Side | None = None
+) -> StepFields:
+    """Make the fields of the step "best" for a whole stretch, for callers that carry through it several times (ours).
+
+    Parameters
+    ----------
+    frames : sequence of T (H, W, 3) uint8
+        RGB.
+    proxy : StepFields
+        The vectors of a proxy of these frames.
+    side : {"left", "right"} or None
+        Where the labels are, if at one end only: fields of the other direction are not made, and are zero. None makes
+        both.
+
+    Returns
+    -------
+    StepFields
+        Dense, named "best": the values that a propagator with ``step="best"`` makes for itself, up to rounding, since
+        OpenCV's DIS remembers something of the pictures before.
+
+    Raises
+    ------
+    ValueError
+        If the proxy's fields do not fit the frames.
+    """
+    height, width = frames[0].shape[:2]
+    hops = make_hops("best", frames, np.arange(len(frames)), {"proxy": lambda *_: proxy})
+    shape = (len(frames) - 1, height, width, 2)
+    fields: list[NDArray[np.float32]] = []
+    for own, hop in (("left", hops.to_previous), ("right", hops.to_next)):
+        if side not in (None, own):
+            fields.append(np.broadcast_to(np.float32(0), shape))
+            continue
+        values = np.empty(shape, np.float32)
+        for t in range(len(values)):
+            values[t] = hop(t).dense()
+        fields.append(values)
+    return StepFields(fields[0], fields[1], 1, "best")
 
 
 def step_error(

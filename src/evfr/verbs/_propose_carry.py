@@ -36,6 +36,8 @@ __all__ = ["CarryPass", "PassResult", "carry_both_ways", "carry_pass", "chunks_o
 
 STAGE = "propose-carry"
 SCHEMA = 1
+SHARED_BYTES = 1 << 29
+"""Dense motion of a chunk that is kept for all key frames; where it would be larger each makes its own."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -251,6 +253,8 @@ class _Scene:
         self._propagator: Propagator = method.propagator
         if given:
             steps = {name: self._shared(name, maker) for name, maker in given.items()}
+            if "proxy" in steps and (last - first) * math.prod(job.size) * 8 <= SHARED_BYTES:
+                steps["best"] = self._shared("best", functools.partial(self._best, steps["proxy"]))
             self._propagator = functools.partial(method.propagator, steps=steps)
 
     @property
@@ -267,6 +271,13 @@ class _Scene:
                 job.measured.source.path, self._first, self._last, table, damaged=job.damaged, size=job.size
             )
         return self._pictures
+
+    def _best(
+        self, proxy: StepFieldMaker, frames: Sequence[NDArray[np.uint8]], frame_index: NDArray[np.int64]
+    ) -> StepFields:
+        from evfr.propagation import best_fields
+
+        return best_fields(frames, proxy(frames, frame_index), side=self._job.side)
 
     def _shared(self, name: str, maker: StepFieldMaker) -> StepFieldMaker:
         import numpy as np
