@@ -448,16 +448,17 @@ def test_shared_motion_and_pictures_are_made_once_a_chunk(
     tmp_path: Path, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from evfr.verbs import _propose_carry as module
+    from evfr.verbs import _propose_scene as scene
 
     monkeypatch.setattr(module, "PIECE", 10)
     read_frames: list[tuple[int, int]] = []
-    load = module.load_pictures
+    load = scene.load_pictures
 
     def counted(path: Any, first: int, last: int, *rest: Any, **more: Any) -> Any:
         read_frames.append((first, last))
         return load(path, first, last, *rest, **more)
 
-    monkeypatch.setattr(module, "load_pictures", counted)
+    monkeypatch.setattr(scene, "load_pictures", counted)
     path, detector, masks = drawn_clip(tmp_path, [CAR, BUS], 24)
     result = evfr.propose(path, detector=detector, key_frames=3, **{**options, "method": "motion"})
     assert module.chunks_of(24) == [(0, 8), (8, 15), (15, 23)]
@@ -543,3 +544,51 @@ def test_size_of_masks_is_changed_where_they_are() -> None:
     dot[60, 30] = True
     assert shrink(Rle.from_mask(dot), 9, 9).box_xyxy == (3.0, 6.0, 4.0, 7.0)
     assert enlarge(Rle.from_mask(np.ones((3, 4))), 30, 40) == Rle.from_mask(np.ones((30, 40)))
+
+
+@pytest.mark.parametrize("score_every", [1, 3])
+def test_what_is_not_seen_any_more_is_not_carried_on_and_the_sequences_are_the_same(
+    options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, score_every: int
+) -> None:
+    from evfr.verbs import _propose_carry, _propose_detect
+
+    path, detector, masks = drawn_clip(tmp_path, [CAR, BUS], 40)
+    # The bus is there all the time, but the detector sees it on the middle frames alone.
+    detector.masks = masks.copy()
+    detector.masks[:15, 1] = detector.masks[25:, 1] = False
+    model = evfr.models.as_detector(detector, CLASSES)
+    identity: list[dict[str, str] | None] = [None]
+
+    def named(*_: Any, **__: Any) -> Any:
+        return _propose_detect.Opened(model, model.categories, identity[0], "squares")
+
+    monkeypatch.setattr(_propose_detect, "open_given", named)
+    monkeypatch.setattr(_propose_carry, "LEAST_WATCHED", 8)
+    monkeypatch.setattr(_propose_carry, "PIECE", 8)
+    carry = _propose_carry.carry_interval
+    carried: list[tuple[int, int]] = []
+
+    def counted(propagator: Any, interval: Interval) -> Any:
+        carried.append((len(interval.track_ids), len(interval)))
+        return carry(propagator, interval)
+
+    monkeypatch.setattr(_propose_carry, "carry_interval", counted)
+    with evfr.open_video(path) as video:
+        times = [frame.time_seconds for frame in video]
+    common = {
+        **options,
+        "detector": "squares.onnx",
+        "frames": ["20"],
+        "score_every": score_every,
+        "unseen_seconds": 4 * (times[-1] / 39),
+    }
+    everything = evfr.propose(path, **{**common, "store": tmp_path / "first"})
+    whole, carried[:] = sum(k * (t - 1) for k, t in carried), []
+    identity[0] = {"detector": "squares"}
+    watched = evfr.propose(path, **{**common, "store": tmp_path / "second"})
+    assert watched.annotations.equals(everything.annotations)
+    tracks = tracks_of(watched.annotations)
+    assert {sum(1 for _ in found) for _, _, found in tracks.values()} >= {40}
+    assert min(len(found) for _, _, found in tracks.values()) < 15
+    # Two objects for 39 steps; the bus is given up within the chunk after it was seen last.
+    assert whole == 2 * 39 and 39 < sum(k * (t - 1) for k, t in carried) <= 39 + 26

@@ -138,7 +138,7 @@ def _run(
         labels = labels_of_row(part, -1 if side == "left" else 0, at)
 
 
-def labels_of_row(part: Carried, row: int, frame: int) -> FrameLabels:
+def labels_of_row(part: Carried, row: int, frame: int, kept: NDArray[np.bool_] | None = None) -> FrameLabels:
     """Return what was carried to one frame as labels of it, so that they can be carried on.
 
     Parameters
@@ -149,6 +149,8 @@ def labels_of_row(part: Carried, row: int, frame: int) -> FrameLabels:
         Position of the frame in it.
     frame : int
         Its number in the video.
+    kept : (K,) bool or None
+        Which tracks to carry on; None is all.
 
     Returns
     -------
@@ -159,7 +161,8 @@ def labels_of_row(part: Carried, row: int, frame: int) -> FrameLabels:
 
     from evfr._core.annotations import FrameLabels
 
-    there: NDArray[np.int64] = np.flatnonzero(part.is_present[row])
+    is_there = part.is_present[row] if kept is None else part.is_present[row] & kept
+    there: NDArray[np.int64] = np.flatnonzero(is_there)
     has_mask = [part.masks[row][k] is not None for k in there]
     boxes = part.boxes_xyxy[row, there].copy()
     boxes[has_mask] = np.nan

@@ -6,7 +6,6 @@ same object. So each key frame is carried on its own, and all of them share pict
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,8 +13,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from evfr.verbs._carry import carry_interval
-from evfr.verbs._carry_frames import Pictures, load_pictures
 from evfr.verbs._carry_long import PIECE, labels_of_row
+from evfr.verbs._propose_scene import Scene
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,12 +22,12 @@ if TYPE_CHECKING:
 
     from evfr._core.annotations import FrameLabels
     from evfr._core.masks import Rle
-    from evfr._core.motion import StepFieldMaker, StepFields
     from evfr._core.remote_store import StoreRoot
     from evfr._core.store import Store, StoreKey
-    from evfr.propagation import Carried, CarryEnd, Propagator, Side
+    from evfr.propagation import Carried, CarryEnd, Side
     from evfr.verbs._carry_method import BoundMethod
     from evfr.verbs._measure import Damaged, Measured
+    from evfr.verbs._propose_watch import Watch
 
     Beat = Callable[[int, int | None], None]
 
@@ -36,8 +35,7 @@ __all__ = ["CarryPass", "PassResult", "carry_both_ways", "carry_pass", "chunks_o
 
 STAGE = "propose-carry"
 SCHEMA = 1
-SHARED_BYTES = 1 << 29
-"""Dense motion of a chunk that is kept for all key frames; where it would be larger each makes its own."""
+LEAST_WATCHED = 60
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,6 +62,8 @@ class CarryPass:
         Objects of each key frame, with tracks of their own, at the size of the carry.
     size : tuple of (int, int)
         (height, width) at which objects are carried.
+    watch : Watch or None
+        Says what need not be carried on; None carries everything.
     """
 
     measured: Measured
@@ -75,6 +75,7 @@ class CarryPass:
     side: Side
     keys: tuple[FrameLabels, ...]
     size: tuple[int, int]
+    watch: Watch | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,18 +101,21 @@ class PassResult:
     total: int
 
 
-def chunks_of(frame_count: int) -> list[tuple[int, int]]:
+def chunks_of(frame_count: int, unseen_frames: int | None = None) -> list[tuple[int, int]]:
     """Return the chunks of a video, first and last frame included; neighbours share a frame.
 
     Parameters
     ----------
     frame_count : int
         Frames, 1 or more.
+    unseen_frames : int or None
+        After so many frames an object that is not seen counts as gone; None where nobody looks.
 
     Returns
     -------
     list of (int, int)
-        Of about one length, at most 300 steps each. None where there is a single frame.
+        Of about one length, at most 300 steps each; shorter where objects that are gone need not be carried on. None
+        where there is a single frame.
 
     Examples
     --------
@@ -119,7 +123,8 @@ def chunks_of(frame_count: int) -> list[tuple[int, int]]:
     ([(0, 300), (300, 600)], [])
     """
     last = frame_count - 1
-    count = math.ceil(last / PIECE)
+    longest = PIECE if unseen_frames is None else min(PIECE, max(LEAST_WATCHED, 4 * unseen_frames))
+    count = math.ceil(last / longest)
     return list(pairwise(round(last * k / count) for k in range(count + 1))) if count else []
 
 
@@ -213,7 +218,7 @@ def carry_pass(job: CarryPass, heartbeat: Beat, bound: BoundMethod | None = None
     method = bound or bind_method(job.method, job.options, job.measured, job.damaged)
     store, table = Store(job.store), job.measured.table
     assert table is not None
-    chunks = chunks_of(len(table))
+    chunks = chunks_of(len(table), None if job.watch is None else job.watch.unseen.frames)
     is_forward = job.side == "left"
     waiting = {labels.frame_index: labels for labels in job.keys if len(labels.track_ids)}
     moving: dict[int, FrameLabels] = {}
@@ -224,7 +229,8 @@ def carry_pass(job: CarryPass, heartbeat: Beat, bound: BoundMethod | None = None
         # A key frame on the far border of a chunk starts with the next one.
         here = [key for key in waiting if (first <= key < last if is_forward else first < key <= last)]
         moving |= {key: waiting.pop(key) for key in here}
-        scene = _Scene(job, method, first, last)
+        scene = Scene(job, method, first, last)
+        parts: dict[int, tuple[FrameLabels, Carried]] = {}
         for key, labels in sorted(moving.items()):
             total += 1
             part, was_kept = _carry_chunk(job, store, method, scene, labels, (first, last))
@@ -234,76 +240,23 @@ def carry_pass(job: CarryPass, heartbeat: Beat, bound: BoundMethod | None = None
             for k, track in enumerate(part.track_ids.tolist()):
                 runs.append((track, at_first, tuple(row[k] for row in rows)))
             ends += part.ends
-            moving[key] = labels_of_row(part, -1 if is_forward else 0, last if is_forward else first)
+            parts[key] = labels, part
             heartbeat(last if is_forward else len(table) - first, len(table))
+        is_seen = {} if job.watch is None else job.watch.seen(parts, first, last, job.side)
+        row, border = (-1, last) if is_forward else (0, first)
+        for key, (_, part) in parts.items():
+            moving[key] = labels_of_row(part, row, border, is_seen.get(key))
         moving = {key: labels for key, labels in moving.items() if len(labels.track_ids)}
         if not moving and not waiting:
             break
     return PassResult(tuple(runs), tuple(ends), tuple(method.notes()), cached, total)
 
 
-class _Scene:
-    """Hold the pictures and the motion of one chunk, read and made once when the first key frame needs them."""
-
-    def __init__(self, job: CarryPass, method: BoundMethod, first: int, last: int) -> None:
-        self._job, self._first, self._last = job, first, last
-        self._pictures: Pictures | None = None
-        self._fields: dict[str, StepFields] = {}
-        given = getattr(method.propagator, "keywords", {}).get("steps")
-        self._propagator: Propagator = method.propagator
-        if given:
-            steps = {name: self._shared(name, maker) for name, maker in given.items()}
-            if "proxy" in steps and (last - first) * math.prod(job.size) * 8 <= SHARED_BYTES:
-                steps["best"] = self._shared("best", functools.partial(self._best, steps["proxy"]))
-            self._propagator = functools.partial(method.propagator, steps=steps)
-
-    @property
-    def propagator(self) -> Propagator:
-        """The method, with motion that all key frames of this chunk share."""
-        return self._propagator
-
-    def pictures(self) -> Pictures:
-        """Return the pictures, at the size of the carry."""
-        if self._pictures is None:
-            job, table = self._job, self._job.measured.table
-            assert table is not None
-            self._pictures = load_pictures(
-                job.measured.source.path, self._first, self._last, table, damaged=job.damaged, size=job.size
-            )
-        return self._pictures
-
-    def _best(
-        self, proxy: StepFieldMaker, frames: Sequence[NDArray[np.uint8]], frame_index: NDArray[np.int64]
-    ) -> StepFields:
-        from evfr.propagation import best_fields
-
-        return best_fields(frames, proxy(frames, frame_index), side=self._job.side)
-
-    def _shared(self, name: str, maker: StepFieldMaker) -> StepFieldMaker:
-        import numpy as np
-
-        def make(frames: Sequence[NDArray[np.uint8]], frame_index: NDArray[np.int64]) -> StepFields:
-            if name not in self._fields:
-                whole = np.arange(self._first, self._last + 1, dtype=np.int64)
-                self._fields[name] = maker(self.pictures()[:], whole)
-            fields = self._fields[name]
-            own = slice(int(frame_index[0]) - self._first, int(frame_index[-1]) - self._first)
-            return replace(
-                fields,
-                to_previous=fields.to_previous[own],
-                to_next=fields.to_next[own],
-                has_previous=None if fields.has_previous is None else fields.has_previous[own],
-                has_next=None if fields.has_next is None else fields.has_next[own],
-            )
-
-        return make
-
-
 def _carry_chunk(
     job: CarryPass,
     store: Store,
     method: BoundMethod,
-    scene: _Scene,
+    scene: Scene,
     labels: FrameLabels,
     chunk: tuple[int, int],
 ) -> tuple[Carried, bool]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     FrameBoxes = tuple[int, NDArray[np.int64], NDArray[np.float64]]
 
-__all__ = ["Scored", "Unseen", "last_seen", "score_video"]
+__all__ = ["Scored", "Unseen", "boxes_of", "last_seen", "probabilities", "score_video"]
 
 STAGE = "propose-score"
 SCHEMA = 1
@@ -244,11 +244,31 @@ def _boxes(
         there = [(row, mask) for row, track in enumerate(tracks) if (mask := track[index]) is not None]
         if not there:
             continue
-        _, sample = there[0]
-        scale = np.array([table.width / sample.width, table.height / sample.height] * 2)
-        boxes = np.array([mask.box_xyxy for _, mask in there], np.float64) * scale
-        limit = np.array([table.width, table.height] * 2, np.float64)
-        yield index, np.array([row for row, _ in there], np.int64), np.clip(boxes, 0.0, limit)
+        boxes = boxes_of([mask for _, mask in there], table)
+        yield index, np.array([row for row, _ in there], np.int64), boxes
+
+
+def boxes_of(masks: Sequence[Rle], table: FrameTable) -> NDArray[np.float64]:
+    """Return the boxes of masks in pixels of the video.
+
+    Parameters
+    ----------
+    masks : sequence of B Rle
+        One or more, perhaps of smaller pictures.
+    table : FrameTable
+        The frames of the video.
+
+    Returns
+    -------
+    (B, 4) float64
+        x0, y0, x1, y1, within the picture.
+    """
+    import numpy as np
+
+    scale = np.array([table.width / masks[0].width, table.height / masks[0].height] * 2)
+    boxes = np.array([mask.box_xyxy for mask in masks], np.float64) * scale
+    limit = np.array([table.width, table.height] * 2, np.float64)
+    return np.asarray(np.clip(boxes, 0.0, limit), np.float64)
 
 
 def _chunks(
@@ -301,12 +321,31 @@ def _score(
             if number + 1 < len(rows):
                 coming = ahead.submit(next, frames)
             where = f"{measured.source.video_id}: {judge.name} failed on frame {index}"
-            yield guarded(where, functools.partial(_probabilities, judge, image, boxes))
+            yield guarded(where, functools.partial(probabilities, judge, image, boxes))
 
 
-def _probabilities(
-    judge: Opened, image: NDArray[np.uint8], boxes: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def probabilities(judge: Opened, image: NDArray[np.uint8], boxes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Ask a judge for the class probabilities of boxes, and check its answer.
+
+    Parameters
+    ----------
+    judge : Opened
+        A detector or classifier of C classes.
+    image : (H, W, 3) uint8
+        RGB.
+    boxes : (B, 4) float64
+        Pixels.
+
+    Returns
+    -------
+    (B, C) float64
+        In [0, 1].
+
+    Raises
+    ------
+    ValueError
+        If the answer has another shape or other values.
+    """
     import numpy as np
 
     found = np.asarray(judge.model.score_boxes(image, boxes), np.float64)

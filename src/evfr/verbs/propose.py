@@ -216,6 +216,7 @@ def propose(
     from evfr.verbs._propose_method import choose_method
     from evfr.verbs._propose_plan import Clock, carry_size, check_options, run_notes
     from evfr.verbs._propose_score import Unseen, score_video
+    from evfr.verbs._propose_watch import Watch
     from evfr.verbs._propose_write import check_out, full_size, sequence_set, write_sequences
     from evfr.video import resolve_inputs
 
@@ -293,6 +294,10 @@ def propose(
     bound, travels = choose_method(method, method_options or {}, opened, measured, damaged)
     size, size_note = carry_size(table, working_size, bound.name, method_options or {})
     labels = key_labels(detected, size)
+    unseen = None if unseen_seconds is None else Unseen.within(unseen_seconds, unseen_below, table)
+    watch = None
+    if unseen is not None and judge.identity is not None:
+        watch = Watch(judge, unseen, score_every, labels, measured, damaged)
     job = CarryPass(
         measured,
         root,
@@ -303,6 +308,7 @@ def propose(
         "left",
         labels,
         size,
+        watch,
     )
     passes = carry_both_ways(
         job, None if travels else bound, executor=executor, memory_limit_mb=memory_limit_mb
@@ -319,7 +325,7 @@ def propose(
             for index, found in zip(keys.frame_index, detected.found, strict=True)
             for _ in range(len(found))
         ],
-        None if unseen_seconds is None else Unseen.within(unseen_seconds, unseen_below, table),
+        unseen,
         every=score_every,
         over=score_over,
         damaged=damaged,
