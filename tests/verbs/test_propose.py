@@ -553,9 +553,10 @@ def test_what_is_not_seen_any_more_is_not_carried_on_and_the_sequences_are_the_s
     from evfr.verbs import _propose_carry, _propose_detect
 
     path, detector, masks = drawn_clip(tmp_path, [CAR, BUS], 40)
-    # The bus is there all the time, but the detector sees it on the middle frames alone.
+    # The bus is there all the time, but the detector sees it on the middle frames alone, then now and then.
     detector.masks = masks.copy()
-    detector.masks[:15, 1] = detector.masks[25:, 1] = False
+    is_hidden = np.isin(np.arange(40), [*range(15), *range(25, 40)]) & ~np.isin(np.arange(40), [28, 32])
+    detector.masks[is_hidden, 1] = False
     model = evfr.models.as_detector(detector, CLASSES)
     identity: list[dict[str, str] | None] = [None]
 
@@ -589,6 +590,6 @@ def test_what_is_not_seen_any_more_is_not_carried_on_and_the_sequences_are_the_s
     assert watched.annotations.equals(everything.annotations)
     tracks = tracks_of(watched.annotations)
     assert {sum(1 for _ in found) for _, _, found in tracks.values()} >= {40}
-    assert min(len(found) for _, _, found in tracks.values()) < 15
-    # Two objects for 39 steps; the bus is given up within the chunk after it was seen last.
-    assert whole == 2 * 39 and 39 < sum(k * (t - 1) for k, t in carried) <= 39 + 26
+    assert min(len(found) for _, _, found in tracks.values()) < 24
+    # Two objects for 39 steps; the bus is given up at the end of a chunk without it.
+    assert whole == 2 * 39 and 39 < sum(k * (t - 1) for k, t in carried) <= 39 + 32
