@@ -29,6 +29,7 @@ __all__ = [
     "is_intact",
     "keys_of",
     "measure",
+    "measure_one",
     "signal_setup",
 ]
 
@@ -204,6 +205,64 @@ def measure(
     for row, outcome in zip(todo, outcomes, strict=True):
         found[row] = outcome.value if outcome.problem is None else outcome.problem
     return [_collect(job, found[row]) for row, job in enumerate(work)]
+
+
+def measure_one(
+    video: str | Path,
+    *,
+    damaged: Damaged,
+    store: Path | None,
+    executor: str,
+    memory_limit_mb: int | None,
+    timeout_seconds: float | None,
+    allow_remote: Sequence[str],
+) -> tuple[Measured, FrameTable, StoreRoot]:
+    """Read the frames of one video that a verb works on, without a signal.
+
+    Parameters
+    ----------
+    video, damaged, store, executor, memory_limit_mb, timeout_seconds, allow_remote
+        As in `evfr.propagate`.
+
+    Returns
+    -------
+    measured : Measured
+        The video.
+    table : FrameTable
+        Its frames.
+    root : StoreRoot
+        The store.
+
+    Raises
+    ------
+    ValueError
+        If there is more than one video.
+    VideoError
+        If it cannot be used.
+    """
+    from evfr._core.remote_store import store_root
+    from evfr.errors import VideoError
+    from evfr.video import resolve_inputs
+
+    sources = resolve_inputs([video], allow_remote=allow_remote)
+    if len(sources) != 1:
+        raise ValueError(f"give one video; {video} holds {len(sources)}")
+    root = store_root(default_store() if store is None else store, allow_remote)
+    (measured,) = measure(
+        sources,
+        signals=(),
+        profile="default",
+        embedding=None,
+        damaged=damaged,
+        store=root,
+        executor=executor,
+        jobs=1,
+        memory_limit_mb=memory_limit_mb,
+        timeout_seconds=timeout_seconds,
+    )
+    if measured.table is None:
+        raise VideoError(measured.problems[0])
+    return measured, measured.table, root
 
 
 def measure_video(job: MeasureJob, heartbeat: Callable[[int, int | None], None]) -> Stored:

@@ -167,35 +167,24 @@ def overlay(
 
     from evfr._core.atomic import refuse_remote
     from evfr._core.progress import current_progress
-    from evfr._core.remote_store import store_root
-    from evfr.errors import AnnotationError, VideoError
+    from evfr.errors import AnnotationError
     from evfr.reports import draw_labels
     from evfr.verbs._labels import fit_labels
-    from evfr.verbs._measure import default_store, measure
-    from evfr.video import open_video, resolve_inputs
+    from evfr.verbs._measure import measure_one
+    from evfr.video import open_video
 
     out = Path(out)
     refuse_remote(out)
     _check(out, low_trust, quality, crf)
-    sources = resolve_inputs([video], allow_remote=allow_remote)
-    if len(sources) != 1:
-        raise ValueError(f"give one video; {video} holds {len(sources)}")
-    root = store_root(default_store() if store is None else store, allow_remote)
-    (measured,) = measure(
-        sources,
-        signals=(),
-        profile="default",
-        embedding=None,
+    measured, table, _ = measure_one(
+        video,
         damaged=damaged,
-        store=root,
+        store=store,
         executor=executor,
-        jobs=1,
         memory_limit_mb=memory_limit_mb,
         timeout_seconds=timeout_seconds,
+        allow_remote=allow_remote,
     )
-    table = measured.table
-    if table is None:
-        raise VideoError(measured.problems[0])
     name = measured.source.video_id
     given = fit_labels(
         labels,

@@ -142,16 +142,13 @@ def propagate(
     import numpy as np
 
     from evfr._core.atomic import refuse_remote
-    from evfr._core.remote_store import store_root
     from evfr._core.store import Store
-    from evfr.errors import VideoError
     from evfr.verbs._carry import CarryJob, carry_video
     from evfr.verbs._carry_labels import assemble_labels, judge, whole_video
     from evfr.verbs._carry_method import bind_method
     from evfr.verbs._carry_write import check_out, write_labels, write_review
     from evfr.verbs._labels import read_labels
-    from evfr.verbs._measure import default_store, measure
-    from evfr.video import resolve_inputs
+    from evfr.verbs._measure import measure_one
 
     began = time.perf_counter()
     out = Path(out)
@@ -163,25 +160,15 @@ def propagate(
     if review_n < 0 or held_out < 0:
         raise ValueError(f"review_n and held_out must be 0 or more, got {review_n} and {held_out}")
     chosen_format = check_out(out, out_format)
-    sources = resolve_inputs([video], allow_remote=allow_remote)
-    if len(sources) != 1:
-        raise ValueError(f"give one video; {video} holds {len(sources)}")
-    root = store_root(default_store() if store is None else store, allow_remote)
-    (measured,) = measure(
-        sources,
-        signals=(),
-        profile="default",
-        embedding=None,
+    measured, table, root = measure_one(
+        video,
         damaged=damaged,
-        store=root,
+        store=store,
         executor=executor,
-        jobs=1,
         memory_limit_mb=memory_limit_mb,
         timeout_seconds=timeout_seconds,
+        allow_remote=allow_remote,
     )
-    table = measured.table
-    if table is None:
-        raise VideoError(measured.problems[0])
     given = read_labels(
         labels,
         measured,

@@ -204,12 +204,10 @@ def propose(
     import numpy as np
 
     from evfr._core.atomic import refuse_remote
-    from evfr._core.remote_store import store_root
     from evfr._core.store import Store
-    from evfr.errors import VideoError
     from evfr.sequences import reduce_sequences
     from evfr.signals import find_cuts
-    from evfr.verbs._measure import default_store, measure
+    from evfr.verbs._measure import measure_one
     from evfr.verbs._propose_carry import CarryPass, carry_both_ways, masks_by_track
     from evfr.verbs._propose_detect import Picking, detect_keys, key_labels, open_classifier, open_given
     from evfr.verbs._propose_keys import choose_keys
@@ -218,7 +216,6 @@ def propose(
     from evfr.verbs._propose_score import Unseen, score_video
     from evfr.verbs._propose_watch import Watch
     from evfr.verbs._propose_write import check_out, full_size, sequence_set, write_sequences
-    from evfr.video import resolve_inputs
 
     clock = Clock()
     out = Path(out)
@@ -254,9 +251,6 @@ def propose(
         raise ValueError(f"unseen_seconds must be above 0, or None to end no sequence, got {unseen_seconds}")
     picking = Picking(per_frame, min_score, box_nms, mask_nms, box_masks)
     check_options(picking, reduction_options, working_size)
-    sources = resolve_inputs([video], allow_remote=allow_remote)
-    if len(sources) != 1:
-        raise ValueError(f"give one video; {video} holds {len(sources)}")
     opened = open_given(
         detector,
         kind=detector_kind,
@@ -269,23 +263,16 @@ def propose(
         judge = open_classifier(classifier, names=classifier_names, options=classifier_options or {})
     elif classifier_names is not None or classifier_options:
         raise ValueError("classifier_names and classifier_options go with a classifier; give one")
-    root = store_root(default_store() if store is None else store, allow_remote)
-    kept = Store(root)
-    (measured,) = measure(
-        sources,
-        signals=(),
-        profile="default",
-        embedding=None,
+    measured, table, root = measure_one(
+        video,
         damaged=damaged,
-        store=root,
+        store=store,
         executor=executor,
-        jobs=1,
         memory_limit_mb=memory_limit_mb,
         timeout_seconds=timeout_seconds,
+        allow_remote=allow_remote,
     )
-    table, content = measured.table, measured.content
-    if table is None:
-        raise VideoError(measured.problems[0])
+    kept, content = Store(root), measured.content
     clock.stop("measure")
     usable = table.is_decoded if damaged == "keep" else table.is_selectable
     keys = choose_keys(measured, usable, key_frames, frames)
