@@ -6,7 +6,7 @@ by .3 or more, end a track after 10 frames without one. All files and the store 
 
 Truth of PETS S2.L1: 4,650 boxes of 19 people, 768 x 576 scaled by .625. A truth box is covered where a sequence of any
 class has a box with IoU .5 or more there; precision is the share of boxes of sequences that do so for a truth box.
-AP is that of video instance segmentation on boxes, of the class person. The default method, GrabCut and the second after
+AP is that of video instance segmentation on boxes, of the class person. The default method, GrabCut and the time after
 which an object counts as gone were chosen with PETS in view: its coverage and precision are not those of a fresh clip.
 
 ``--keys 5 20 50`` adds key frames, ``--methods default motion`` and ``--masks grabcut box`` compare methods and masks,
