@@ -12,6 +12,7 @@ from evfr._core.annotations import Category
 from evfr.errors import InputError
 from evfr.models import SeqMaskRcnnDetector, SequenceSession, open_detector, seq_maskrcnn, write_seq_maskrcnn
 from evfr.propagation import session
+from helpers.decoys import decoys
 from helpers.moving import Mover, draw, interval_of, texture
 
 torch = pytest.importorskip("torch")
@@ -95,7 +96,7 @@ def test_every_weight_of_the_head_gets_a_gradient():
     head = modules.SequenceHead(8)
     features = {level: torch.randn(1, 8, 64 >> n, 96 >> n) for n, level in ((2, "0"), (3, "1"), (4, "2"))}
     keys, values = head.memorise(features, (torch.rand(3, 64, 96) > 0.5).float())
-    assert keys.shape == (3, 4, 24)
+    assert keys.shape == (3, 128, 24)
     assert values.shape == (3, 8, 24)
     logits = head(features, keys, values)
     assert logits.shape == (3, 64, 96)
@@ -107,13 +108,42 @@ def test_every_weight_of_the_head_gets_a_gradient():
 
 def test_objects_know_of_each_other_but_not_of_their_order():
     head = modules.SequenceHead(8)
-    features = {"2": torch.randn(1, 8, 4, 6)}
+    features = {level: torch.randn(1, 8, 16 >> n, 24 >> n) for n, level in enumerate("012")}
+    torch.nn.init.normal_(head.mask_key.weight)
     masks = (torch.rand(3, 64, 96) > 0.5).float()
     keys, values = head.memorise(features, masks)
     turned = head.memorise(features, masks[[2, 0, 1]])
     assert torch.allclose(keys[[2, 0, 1]], turned[0], atol=1e-5)
     assert torch.allclose(values[[2, 0, 1]], turned[1], atol=1e-5)
     assert not torch.allclose(values[:1], head.memorise(features, masks[:1])[1], atol=1e-3)
+
+
+def test_a_fresh_head_reads_the_mask_of_what_looks_alike(monkeypatch):
+    """Two objects of one size change places: what a cell reads of the mask if values were the mask itself."""
+    module = seq_maskrcnn(class_count=1, **(TINY | {"channels": 16}))
+    asked = []
+    real = modules.read_memory
+    monkeypatch.setattr(modules, "read_memory", lambda *a, **k: asked.append(a) or real(*a, **k))
+    read = []
+    for seed in range(2):
+        frames, masks = decoys(seed, 2)
+        pictures = torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255
+        cells = torch.nn.functional.avg_pool2d(torch.from_numpy(masks).float(), 16).flatten(2)
+        with torch.inference_mode():
+            pyramid = module.backbone((pictures - 0.45) / 0.225)
+            one, two = ({name: level[t : t + 1] for name, level in pyramid.items()} for t in (0, 1))
+            keys, values = module.propagation.memorise(one, torch.from_numpy(masks[0]).float())
+            module.propagation(two, keys, values)
+            mine = real(keys, cells[0][:, None], asked[-1][2])[:, 0]
+        for k in range(2):
+            own, other = cells[1, k] > 0.9, cells[1, 1 - k] > 0.9
+            ground = cells[1].sum(dim=0) < 0.1
+            read.append([float(mine[k, part].mean()) for part in (own, other, ground)])
+    own, other, ground = np.mean(read, axis=0)
+    # Measured on 6 scenes: 0.59, 0.15 and 0.03; keys of 4 numbers, not centred and with masks in them, give 0.06, 0.08
+    # and 0.07.
+    assert own > other + 0.2
+    assert ground < 0.1
 
 
 @pytest.mark.slow

@@ -100,6 +100,26 @@ def test_fixed_parameters_stay():
     assert not module.training
 
 
+def test_gradients_are_scaled_down_to_the_norm_and_never_up():
+    moved = []
+    for norm in (0.0, 0.01, 1e9):
+        module = network()
+        before = torch.cat([p.detach().flatten() for p in module.parameters()])
+        train(module, draw, loss, Recipe(1, 0.5, "sgd", "constant", momentum=0.0, max_gradient_norm=norm))
+        moved.append(torch.cat([p.detach().flatten() for p in module.parameters()]) - before)
+    assert torch.equal(moved[0], moved[2])
+    assert float(moved[1].norm()) == pytest.approx(0.5 * 0.01, rel=1e-3)
+    assert torch.allclose(moved[1] / moved[1].norm(), moved[0] / moved[0].norm(), atol=1e-4)
+
+
+def test_a_norm_is_part_of_the_recipe_but_checkpoints_older_than_it_go_on(tmp_path):
+    train(network(), draw, loss, Recipe(iterations=2), out=tmp_path)
+    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    assert "max_gradient_norm" not in state["recipe"]
+    with pytest.raises(InputError, match="is of another recipe"):
+        train(network(), draw, loss, Recipe(iterations=2, max_gradient_norm=1.0), out=tmp_path)
+
+
 def test_checkpoints_that_do_not_fit(tmp_path):
     train(network(), draw, loss, Recipe(iterations=2), out=tmp_path)
     with pytest.raises(InputError, match="is of another recipe"):
@@ -133,6 +153,7 @@ def test_a_loss_that_is_not_finite_stops():
         ({"warmup": 5}, "warmup must be in 0..4 iterations, got 5"),
         ({"momentum": 1.0}, r"momentum must be in \[0, 1\), got 1.0"),
         ({"seed": -1}, "seed must be 0 or more, got -1"),
+        ({"max_gradient_norm": -1.0}, r"max_gradient_norm must be 0 \(off\) or more, got -1.0"),
     ],
 )
 def test_wrong_recipes(options, message):

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from evfr.models import SequenceSession, seq_maskrcnn
-from evfr.training import Recipe, SequenceClip, train_seq_maskrcnn
+from evfr.training import Recipe, SequenceClip, train, train_seq_maskrcnn
 from evfr.training._seq_maskrcnn import _boxes, _propagation_loss
 from helpers.coded import moving_square
+from helpers.decoys import decoys
 
 torch = pytest.importorskip("torch")
 
@@ -191,3 +192,42 @@ def test_after_a_short_training_it_follows_a_square_and_leaves_a_still_one_where
     assert scores["trained"][0] > 0.7
     assert scores["unseen"][0] > scores["unseen"][1] + 0.3
     assert scores["still"][0] > 0.7
+
+
+@pytest.mark.slow
+def test_it_follows_the_object_it_was_told_to_and_not_the_one_beside_it():
+    """Two objects of one size and shape, of different looks, change places; scenes and looks are new to the network."""
+    module = network(channels=32, size=(256, 256)).requires_grad_(False)
+    head = module.propagation.requires_grad_(True)
+
+    def seen(seed):
+        frames, masks = decoys(seed)
+        pictures = [torch.from_numpy(frame).permute(2, 0, 1).float() / 255 for frame in frames]
+        with torch.no_grad():
+            scaled, _ = module.transform(pictures)
+            return module.backbone(scaled.tensors), torch.from_numpy(masks), scaled
+
+    scenes = [seen(seed) for seed in range(60)]
+
+    def draw(rng):
+        features, masks, scaled = scenes[int(rng.integers(len(scenes)))]
+        return features, masks[:, [int(rng.integers(2))]], scaled
+
+    def loss(head, batch):
+        return _propagation_loss(torch, head, *batch)
+
+    train(head, draw, loss, Recipe(200, 1e-3, warmup=20, max_gradient_norm=1.0))
+    scores = []
+    for seed in range(1000, 1016):
+        frames, masks = decoys(seed)
+        told = seed % 2
+        opened = SequenceSession(module)
+        opened.add_key(0, frames[0], {1: masks[0, told]})
+        for t in (1, 2):
+            found = opened.step(t, frames[t])[1] > 0.5
+            scores.append([iou(a, masks[t, told]) for a in (found, masks[0, told])])
+            scores[-1].append(iou(found, masks[t, 1 - told]))
+    own, copied, other = np.mean(scores, axis=0)
+    print(own, copied, other)
+    assert own > other + 0.1
+    assert own > copied + 0.1

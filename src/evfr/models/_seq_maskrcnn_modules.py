@@ -22,6 +22,9 @@ LEVELS = ("0", "1", "2")
 _MASK_GAIN = 4.0
 """By how much fresh masks weigh more in the memory: as much as the features that they are added to."""
 
+_KEY = 128
+"""Width of keys, as in Oh et al.; keys of 8 numbers find their own cell among 256 no better than by chance."""
+
 _CELLS = 1 << 24
 """Similarities held at a time where no gradient is wanted: 64 MiB of float32."""
 
@@ -79,14 +82,17 @@ def compete(logits: Tensor) -> Tensor:
 class SequenceHead(nn.Module):
     """Segment K objects in a frame by what a memory of earlier frames holds of them.
 
-    METHODS of Propose-Reduce say: keys and values of the key frame and of every m-th frame, attention, a decoder to K
-    masks, as space-time memory networks have them. What they leave open is as in Oh et al. (2019): keys and values of
-    the memory are 3x3 convolutions of features of picture and masks (the object's, and that of all others), those of
-    the query of features of the picture; similarity over memory is a softmax of scaled dot products; the decoder
-    refines from 1/16 to 1/4 with the query's finer features, and objects compete by soft aggregation. Ours: the
-    picture's features are those of the feature pyramid that the detector uses anyway, masks are encoded beside them by
-    four strided convolutions and added, fresh memory keys start equal to query keys (so that a fresh head compares
-    looks), and the decoder has half the pyramid's channels, for CPUs.
+    The paper names keys and values of the key frame and of every m-th frame, attention, a decoder to K masks, as
+    space-time memory networks have them. What it leaves open is as in Oh et al. (2019): keys and values of the memory
+    are convolutions of features of picture and masks (the object's, and that of all others), those of the query of
+    features of the picture; keys have 128 numbers; similarity over memory is a softmax of scaled dot products; the
+    decoder refines from 1/16 to 1/4 with the query's finer features, and objects compete by soft aggregation.
+
+    Ours: the picture's features are those of the feature pyramid that the detector uses anyway, and keys see its three
+    finest levels; masks are encoded beside them by four strided convolutions and added; the decoder has half the
+    pyramid's channels, for CPUs. A fresh head compares looks: memory keys start equal to query keys, masks enter
+    them with weights that start at zero, and query keys are centred over the picture, since what all cells share would
+    favour memory cells of large norm whatever they show. Objects that look alike are told apart by nothing.
 
     Parameters
     ----------
@@ -96,16 +102,17 @@ class SequenceHead(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        width, depth = max(channels // 2, 4), max(channels // 4, 4)
+        width = max(channels // 2, 4)
         widths = (2, max(channels // 16, 4), max(channels // 8, 4), max(channels // 4, 4), channels)
         layers: list[nn.Module] = []
         for before, after in pairwise(widths):
             layers += [nn.Conv2d(before, after, 3, stride=2, padding=1), nn.ReLU()]
         self.mask_encoder = nn.Sequential(*layers[:-1])
         self.fuse = ResidualBlock(channels, bias=True)
-        self.memory_key = nn.Conv2d(channels, depth, 3, padding=1)
+        self.memory_key = nn.Conv2d(len(LEVELS) * channels, _KEY, 3, padding=1)
+        self.mask_key = nn.Conv2d(channels, _KEY, 1, bias=False)
         self.memory_value = nn.Conv2d(channels, channels, 3, padding=1)
-        self.query_key = nn.Conv2d(channels, depth, 3, padding=1)
+        self.query_key = nn.Conv2d(len(LEVELS) * channels, _KEY, 3, padding=1)
         self.query_value = nn.Conv2d(channels, channels, 3, padding=1)
         self.reduce = nn.Conv2d(2 * channels, width, 3, padding=1)
         self.block16 = ResidualBlock(width, bias=True)
@@ -121,6 +128,7 @@ class SequenceHead(nn.Module):
         with torch.no_grad():
             encoders[-1].weight.mul_(_MASK_GAIN)
         self.memory_key.load_state_dict(self.query_key.state_dict())
+        nn.init.zeros_(self.mask_key.weight)
 
     def memorise(self, features: Mapping[str, Tensor], masks: Tensor) -> tuple[Tensor, Tensor]:
         """Return keys (K, D, M) and values (K, V, M) of a frame with K soft masks.
@@ -135,7 +143,8 @@ class SequenceHead(nn.Module):
         others = (masks.sum(dim=0, keepdim=True) - masks).clamp(0, 1)
         encoded = self.mask_encoder(torch.stack([masks, others], dim=1))
         fused = self.fuse(features["2"] + encoded)
-        return self.memory_key(fused).flatten(2), self.memory_value(fused).flatten(2)
+        keys = self.memory_key(_looks(features)) + self.mask_key(encoded)
+        return keys.flatten(2), self.memory_value(fused).flatten(2)
 
     def forward(
         self, features: Mapping[str, Tensor], keys: Tensor, values: Tensor, *, top_k: int = 0
@@ -153,7 +162,8 @@ class SequenceHead(nn.Module):
         """
         coarse = features["2"]
         height, width = coarse.shape[2:]
-        read = read_memory(keys, values, self.query_key(coarse)[0].flatten(1), top_k=top_k)
+        query = self.query_key(_looks(features))[0].flatten(1)
+        read = read_memory(keys, values, query - query.mean(dim=1, keepdim=True), top_k=top_k)
         read = read.view(*read.shape[:2], height, width)
         own = self.query_value(coarse).expand(len(read), -1, -1, -1)
         x = self.block16(self.reduce(torch.cat([read, own], dim=1)))
@@ -165,6 +175,12 @@ class SequenceHead(nn.Module):
         size = 16 * height, 16 * width
         full: Tensor = functional.interpolate(logits, size, mode="bilinear", align_corners=False)
         return full[:, 0]
+
+
+def _looks(features: Mapping[str, Tensor]) -> Tensor:
+    """Return the levels of the pyramid side by side at 1/16: (1, 3 C, h, w)."""
+    size = features["2"].shape[2:]
+    return torch.cat([functional.adaptive_avg_pool2d(features[level], size) for level in LEVELS], dim=1)
 
 
 def build_maskrcnn(backbone: str, class_count: int, channels: int, size: tuple[int, int]) -> Any:

@@ -60,6 +60,8 @@ class Recipe:
         Of batches and whatever else is drawn.
     checkpoint_every : int
         Iterations from checkpoint to checkpoint.
+    max_gradient_norm : float
+        Gradients of all parameters together are scaled down to this Euclidean norm where it is higher; 0 leaves them.
 
     Raises
     ------
@@ -76,6 +78,7 @@ class Recipe:
     weight_decay: float = 0.0
     seed: int = 0
     checkpoint_every: int = 100
+    max_gradient_norm: float = 0.0
 
     def __post_init__(self) -> None:
         if self.iterations < 1 or self.checkpoint_every < 1:
@@ -97,6 +100,8 @@ class Recipe:
             raise ValueError(f"momentum must be in [0, 1), got {self.momentum}")
         if self.seed < 0:
             raise ValueError(f"seed must be 0 or more, got {self.seed}")
+        if not 0 <= self.max_gradient_norm < math.inf:
+            raise ValueError(f"max_gradient_norm must be 0 (off) or more, got {self.max_gradient_norm}")
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -218,6 +223,8 @@ def train(
         optimizer.zero_grad(set_to_none=True)
         value = loss(module, batch)
         value.backward()
+        if recipe.max_gradient_norm:
+            torch.nn.utils.clip_grad_norm_(parameters, recipe.max_gradient_norm)
         optimizer.step()
         losses.append(float(value.detach()))
         if not math.isfinite(losses[-1]):
@@ -245,7 +252,10 @@ def _optimizer(torch: Any, parameters: list[Any], recipe: Recipe) -> Any:
 
 def _fixed(recipe: Recipe) -> str:
     """Return what must not change between parts of one run; how often it is saved may."""
-    return json.dumps({k: v for k, v in asdict(recipe).items() if k != "checkpoint_every"}, sort_keys=True)
+    kept = {k: v for k, v in asdict(recipe).items() if k != "checkpoint_every"}
+    if not recipe.max_gradient_norm:  # checkpoints older than this field have none
+        del kept["max_gradient_norm"]
+    return json.dumps(kept, sort_keys=True)
 
 
 def _save(torch: Any, module: Any, optimizer: Any, recipe: Recipe, losses: list[float], out: Path) -> None:

@@ -40,6 +40,7 @@ def seq_maskrcnn(
     objects: int = 5,
     batch_size: int = 1,
     freeze: Literal["none", "stem", "backbone"] = "none",
+    max_gradient_norm: float = 35.0,
     memory_every: int = 5,
     memory_limit: int = 10,
     device: str = "cpu",
@@ -93,6 +94,9 @@ def seq_maskrcnn(
     freeze : {"none", "stem", "backbone"}
         Which part of the backbone stays as it is. The paper's code has ``stem``: the first convolution and stage, of
         ImageNet weights.
+    max_gradient_norm : float
+        Gradients of all weights together are scaled down to this norm where it is higher, 35 in the paper's code;
+        0 leaves them.
     memory_every : int
         Of the detector that is written: frames from one that its propagation remembers to the next.
     memory_limit : int
@@ -127,6 +131,7 @@ def seq_maskrcnn(
     _check_options(stage, freeze, background, other_classes)
     _check_images(stage, images, image_labels)
     check_memory(memory_every, memory_limit, 0)
+    recipe = replace(recipe, max_gradient_norm=max_gradient_norm)
     stages = [(number, recipe) for number in ((1, 2) if stage == "both" else (int(stage),))]
     if stages[0][0] == 1 and stage1_iterations is not None:
         warmup = min(recipe.warmup, max(stage1_iterations - 1, 0))
