@@ -228,6 +228,7 @@ def test_it_follows_the_object_it_was_told_to_and_not_the_one_beside_it():
             scores.append([iou(a, masks[t, told]) for a in (found, masks[0, told])])
             scores[-1].append(iou(found, masks[t, 1 - told]))
     own, copied, other = np.mean(scores, axis=0)
-    print(own, copied, other)
-    assert own > other + 0.1
-    assert own > copied + 0.1
+    # Measured: 0.40 with the object that was labelled, 0.06 with the other; the copied label has 0.00.
+    assert own > 0.3
+    assert own > other + 0.2
+    assert own > copied + 0.2

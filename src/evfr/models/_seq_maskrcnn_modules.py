@@ -179,7 +179,7 @@ class SequenceHead(nn.Module):
 
 def _looks(features: Mapping[str, Tensor]) -> Tensor:
     """Return the levels of the pyramid side by side at 1/16: (1, 3 C, h, w)."""
-    size = features["2"].shape[2:]
+    size = features["2"].shape[2], features["2"].shape[3]
     return torch.cat([functional.adaptive_avg_pool2d(features[level], size) for level in LEVELS], dim=1)
 
 
