@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 import numpy as np
 import pytest
 
@@ -133,11 +135,14 @@ def test_every_part_learns_and_weights_decide_which():
 
 
 def test_resume_gives_the_same_weights(tmp_path):
-    recipe = Recipe(iterations=3, checkpoint_every=3, optimizer="sgd", learning_rate=1e-3)
-    whole = network()
+    recipe = Recipe(2, 1e-3, "sgd", checkpoint_every=3, max_gradient_norm=35.0)
+    whole, first = network(), network()
+    other = deepcopy(first)
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.zero_()
     straight = train_seq_maskrcnn(whole, drawing(), recipe)
-    for stop in (1, None):
-        parts = network(seed=0 if stop else 5)
+    for stop, parts in ((1, first), (None, other)):
         last = train_seq_maskrcnn(parts, drawing(), recipe, out=tmp_path, stop_after=stop)
     assert last.resumed_at == 1
     assert np.array_equal(last.loss, straight.loss)
@@ -188,7 +193,7 @@ def test_after_a_short_training_it_follows_a_square_and_leaves_a_still_one_where
         found = [iou(opened.step(t, frames[t])[1] > 0.5, masks[t]) for t in range(1, 5)]
         scores[name] = float(np.mean(found)), float(np.mean([iou(masks[0], masks[t]) for t in range(1, 5)]))
     assert scores["trained"][1] == scores["unseen"][1] == pytest.approx(0.269, abs=1e-3)
-    # Measured: 0.85, 0.80 and 0.86.
+    # Measured: 0.90, 0.87 and 0.86.
     assert scores["trained"][0] > 0.7
     assert scores["unseen"][0] > scores["unseen"][1] + 0.3
     assert scores["still"][0] > 0.7

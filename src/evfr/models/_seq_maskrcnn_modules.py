@@ -23,7 +23,7 @@ _MASK_GAIN = 4.0
 """By how much fresh masks weigh more in the memory: as much as the features that they are added to."""
 
 _KEY = 128
-"""Width of keys, as in Oh et al.; keys of 8 numbers find their own cell among 256 no better than by chance."""
+"""Width of keys, as in Oh et al."""
 
 _CELLS = 1 << 24
 """Similarities held at a time where no gradient is wanted: 64 MiB of float32."""
