@@ -134,6 +134,7 @@ def test_every_part_learns_and_weights_decide_which():
         assert taught == {"backbone": True, "rpn": True, "roi_heads": True, "propagation": is_taught}
 
 
+@pytest.mark.slow
 def test_resume_gives_the_same_weights(tmp_path):
     recipe = Recipe(2, 1e-3, "sgd", checkpoint_every=3, max_gradient_norm=35.0)
     whole, first = network(), network()
