@@ -318,8 +318,8 @@ def test_a_classifier_scores_instead_of_the_detector(
         ),
         ({"out": Path("a.txt")}, ValueError, "the ending of a.txt does not tell the format"),
         ({"out": Path("a.txt"), "out_format": "mot"}, ValueError, "out_format mot cannot hold the masks"),
-        ({"out_format": "paper"}, ValueError, "out_format must be auto or one of ytvis-results, evfr"),
-        ({"companion": Path("a.json")}, ValueError, "companion goes with out_format ytvis-results"),
+        ({"out_format": "paper"}, ValueError, "out_format must be auto or one of results, evfr"),
+        ({"companion": Path("a.json")}, ValueError, "companion goes with out_format results"),
         ({"out": "s3://bucket/a.parquet"}, StoreError, "results are written to local folders only"),
     ],
 )
@@ -394,7 +394,8 @@ def test_results_of_youtube_vis_and_their_companion(
     write(truth, tmp_path / "truth.json", format="ytvis")
     for suffix, extra in (
         ("json", {}),
-        ("list.json", {"out_format": "ytvis-results", "companion": tmp_path / "truth.json"}),
+        ("list.json", {"out_format": "results", "companion": tmp_path / "truth.json"}),
+        ("bare.json", {"companion": tmp_path / "truth.json"}),
     ):
         options["out"] = tmp_path / f"found.{suffix}"
         evfr.propose(path, detector=detector, key_frames=1, **{**options, **extra})

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["check_out", "full_size", "sequence_set", "write_sequences"]
 
-RESULTS = "ytvis-results"
+RESULTS = "results"
 AUTO = {".parquet": "evfr", ".json": "ytvis"}
 NEEDED = ("masks", "tracks", "score")
 
@@ -30,7 +30,7 @@ def check_out(out: Path, out_format: str, companion: Path | None) -> str:
     out : Path
         The file to write.
     out_format : str
-        A key of `evfr.annotations.FORMATS`, ``ytvis-results``, or ``auto``.
+        A key of `evfr.annotations.FORMATS`, ``results``, or ``auto``.
     companion : Path or None
         Annotation file whose ids results take.
 
@@ -54,7 +54,8 @@ def check_out(out: Path, out_format: str, companion: Path | None) -> str:
                 f"the ending of {out} does not tell the format (.parquet is evfr, .json is ytvis); give out_format, "
                 f"one of {known}"
             )
-        out_format = AUTO[out.suffix.lower()]
+        is_list = companion is not None and out.suffix.lower() == ".json"
+        out_format = RESULTS if is_list else AUTO[out.suffix.lower()]
     if out_format != RESULTS and out_format not in FORMATS:
         raise ValueError(f"out_format must be auto or one of {known}, got {out_format!r}")
     if out_format != RESULTS and out_format not in able:

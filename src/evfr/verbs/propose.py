@@ -147,10 +147,11 @@ def propose(
         Least score of a sequence in a class that is written. A sequence is written once for each class, and a network
         leaves a little in every class: 0 writes all that the reduction leaves.
     out_format : str
-        Format of the output: ``auto`` is ``ytvis`` for ``.json`` and ``evfr`` for ``.parquet``; ``ytvis-results`` is
-        the list that YouTube-VIS's evaluation reads, without names of videos and classes.
+        Format of the output: ``auto`` is ``evfr`` for ``.parquet``, and for ``.json`` ``results`` where there is a
+        companion, ``ytvis`` otherwise; ``results`` is the list that YouTube-VIS's evaluation reads, without names of
+        videos and classes.
     companion : Path or None
-        Annotation file of YouTube-VIS whose ids ``ytvis-results`` takes.
+        Annotation file of YouTube-VIS whose ids ``results`` takes.
     detector_device : str
         For torch networks.
 
