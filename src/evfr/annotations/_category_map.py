@@ -30,7 +30,7 @@ CATEGORY_MAPS: dict[str, dict[str, tuple[str, ...]]] = {
     "openimages-to-ytvis": {"bird": ("eagle", "owl"), "fish": ("golden fish",)},
     "coco-lvis-to-ytvis": {"monkey": ("monkey", "gorilla")},
 }
-"""Published maps by name: each target and the classes that become it (METHODS of Propose-Reduce; Lin et al. 2021).
+"""Published maps by name: each target and the classes that become it (Lin et al. 2021).
 
 ``by-name`` joins nothing: two lists are then only matched by their names.
 """
