@@ -95,11 +95,11 @@ def test_boxes_are_refused_or_filled():
     boxed = labels(ObjectRow("v", 0, 3, 1, (1.4, 2.0, 4.5, 6.49), None, 0.5))
     with pytest.raises(AnnotationError, match=r"track 1, frame 0: the label has a box and no mask"):
         sequences_of(boxed, "v")
-    assert sequences_of(boxed, "v", boxes="fill").sequences[0].masks[0] == HERE
+    assert sequences_of(boxed, "v", on_boxes="fill").sequences[0].masks[0] == HERE
     with pytest.raises(AnnotationError, match=r"track 1, frame 0: the label has neither mask nor box"):
-        sequences_of(labels(ObjectRow("v", 0, 3, 1, None, None, 0.5)), "v", boxes="fill")
-    with pytest.raises(ValueError, match="boxes must be 'refuse' or 'fill', got 'mask'"):
-        sequences_of(boxed, "v", boxes="mask")
+        sequences_of(labels(ObjectRow("v", 0, 3, 1, None, None, 0.5)), "v", on_boxes="fill")
+    with pytest.raises(ValueError, match="on_boxes must be 'refuse' or 'fill', got 'mask'"):
+        sequences_of(boxed, "v", on_boxes="mask")
 
 
 @settings(max_examples=60, deadline=None)
@@ -107,7 +107,7 @@ def test_boxes_are_refused_or_filled():
 def test_filled_boxes(corners):
     x0, x1 = sorted(corners[:2])
     y0, y1 = sorted(corners[2:])
-    found = sequences_of(labels(ObjectRow("v", 0, 3, 1, (x0, y0, x1, y1), None, 0.5)), "v", boxes="fill")
+    found = sequences_of(labels(ObjectRow("v", 0, 3, 1, (x0, y0, x1, y1), None, 0.5)), "v", on_boxes="fill")
     want = np.zeros((10, 12), bool)
     left, top, right, bottom = (max(0, math.floor(v + 0.5)) for v in (x0, y0, x1, y1))
     want[top:bottom, left:right] = True

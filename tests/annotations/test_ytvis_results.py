@@ -235,12 +235,12 @@ def test_polygons_and_boxes_become_masks(tmp_path):
         entry(segmentations=[outline, None, None]),
         entry(segmentations=None, bboxes=[[-3.0, 0.4, 4.2, 9.0], None, [0, 0, 0, 0]]),
     ]
-    first, second = sequences(tmp_path, data, boxes="fill").sequences
+    first, second = sequences(tmp_path, data, on_boxes="fill").sequences
     assert first.masks == (Rle.from_coco(LEFT), None, None)
     assert second.masks == (Rle.from_coco(LEFT), None, None)
     with pytest.raises(
         AnnotationError,
-        match="result 1, frame 0: it has a box and no mask, and boxes='refuse'; fill boxes; corr",
+        match="result 1, frame 0: it has a box and no mask, and on_boxes='refuse'; fill boxes; corr",
     ):
         sequences(tmp_path, data)
 
@@ -306,7 +306,7 @@ def test_wrong_entries_name_themselves_and_say_what_to_do(tmp_path, fields, mess
     with pytest.raises(
         AnnotationError, match=f"results.json: result 2[:,] .*{message}.*; correct the entry or remove it"
     ):
-        sequences(tmp_path, data, boxes="fill")
+        sequences(tmp_path, data, on_boxes="fill")
     assert len(sequences(tmp_path, data, key=2).sequences) == 1  # the other video is sound
 
 
@@ -426,7 +426,7 @@ def test_any_odd_value_anywhere_is_read_or_refused_with_the_file_named(tmp_path)
             else:
                 data = odd
             try:
-                sequences_of_results(read_results(tmp_path / "results.json", data, head), 7, boxes="fill")
+                sequences_of_results(read_results(tmp_path / "results.json", data, head), 7, on_boxes="fill")
                 counts["read"] += 1
             except AnnotationError as error:
                 assert "results.json" in str(error), (path, odd)

@@ -311,13 +311,13 @@ def test_boxes_are_refused_or_filled(files, tmp_path):
     path = save(tmp_path, [boxed])
     with pytest.raises(
         AnnotationError,
-        match=r"results\.json: result 0, frame 0: it has a box and no mask, and boxes='refuse'; fill boxes",
+        match=r"results\.json: result 0, frame 0: it has a box and no mask, and on_boxes='refuse'; fill boxes",
     ):
         reduce(path, companion=truth, out=out)
-    reduce(path, companion=truth, out=out, boxes="fill")
+    reduce(path, companion=truth, out=out, on_boxes="fill")
     assert json.loads(out.read_bytes())[0]["segmentations"] == [block(0)]
-    with pytest.raises(ValueError, match="boxes must be refuse or fill, got 'drop'"):
-        reduce(path, companion=truth, out=out, boxes="drop")
+    with pytest.raises(ValueError, match="on_boxes must be refuse or fill, got 'drop'"):
+        reduce(path, companion=truth, out=out, on_boxes="drop")
 
 
 def test_an_empty_list_gives_an_empty_list(files, tmp_path):

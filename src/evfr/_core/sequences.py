@@ -183,7 +183,7 @@ def _name(provenance: Provenance, place: int = -1) -> str:
 
 
 def sequences_of(
-    annotations: VideoAnnotations, video_id: str, *, boxes: Literal["refuse", "fill"] = "refuse"
+    annotations: VideoAnnotations, video_id: str, *, on_boxes: Literal["refuse", "fill"] = "refuse"
 ) -> SequenceSet:
     """Turn the labels of one video into sequences.
 
@@ -193,7 +193,7 @@ def sequences_of(
         Labels with scores, as a tool's results have them.
     video_id : str
         The video.
-    boxes : {"refuse", "fill"}
+    on_boxes : {"refuse", "fill"}
         What to do with a label that has a box and no mask: refuse it, or take the filled box (borders rounded to
         pixels, cut at the picture's edge) for its mask.
 
@@ -208,14 +208,14 @@ def sequences_of(
     Raises
     ------
     AnnotationError
-        If a label has no score, or one outside [0, 1], or no mask (see ``boxes``).
+        If a label has no score, or one outside [0, 1], or no mask (see ``on_boxes``).
     KeyError
         If there is no such video.
     ValueError
-        If ``boxes`` is none of the two.
+        If ``on_boxes`` is none of the two.
     """
-    if boxes not in ("refuse", "fill"):
-        raise ValueError(f"boxes must be 'refuse' or 'fill', got {boxes!r}")
+    if on_boxes not in ("refuse", "fill"):
+        raise ValueError(f"on_boxes must be 'refuse' or 'fill', got {on_boxes!r}")
     part = annotations.of_video(video_id)
     video = part.videos[0]
     place_of = {frame: place for place, frame in enumerate(video.frame_index.tolist())}
@@ -228,7 +228,7 @@ def sequences_of(
     for (track, category, _), rows in groups.items():
         masks: list[Rle | None] = [None] * len(place_of)
         for row in rows:
-            masks[place_of[int(part.frame_index[row])]] = _mask_of(part, row, boxes)
+            masks[place_of[int(part.frame_index[row])]] = _mask_of(part, row, on_boxes)
         start = int(part.frame_index[rows[0]]) if track == NO_TRACK else -1
         origin = Provenance(SOURCES[part.source[rows[0]]], start, track)
         entries.append((tuple(masks), class_of[category], _score_of(part, rows), origin))
@@ -295,17 +295,17 @@ def _score_of(part: VideoAnnotations, rows: Sequence[int]) -> float:
     return float(scores[0] if (scores == scores[0]).all() else scores.mean())
 
 
-def _mask_of(part: VideoAnnotations, row: int, boxes: str) -> Rle:
+def _mask_of(part: VideoAnnotations, row: int, on_boxes: str) -> Rle:
     mask = part.masks[row]
     if mask is not None:
         return mask
     box = part.boxes_xyxy[row]
     if np.isnan(box).all():
         raise AnnotationError(f"{_row_name(part, row)}: the label has neither mask nor box")
-    if boxes == "refuse":
+    if on_boxes == "refuse":
         raise AnnotationError(
             f"{_row_name(part, row)}: the label has a box and no mask; give masks, or take filled boxes with "
-            "boxes='fill'"
+            "on_boxes='fill'"
         )
     return Rle.from_box(box, part.videos[0].height, part.videos[0].width)
 

@@ -246,7 +246,7 @@ def read_results(path: Path, data: Any, companion: Companion) -> ResultsList:
 
 
 def sequences_of_results(
-    results: ResultsList, key: int, *, boxes: Literal["refuse", "fill"] = "refuse"
+    results: ResultsList, key: int, *, on_boxes: Literal["refuse", "fill"] = "refuse"
 ) -> SequenceSet:
     """Decode the sequences of one video.
 
@@ -259,7 +259,7 @@ def sequences_of_results(
         The list.
     key : int
         The video's id.
-    boxes : {"refuse", "fill"}
+    on_boxes : {"refuse", "fill"}
         What to do where an entry has a box and no mask: raise, or fill the box, rounded to pixels.
 
     Returns
@@ -281,7 +281,7 @@ def sequences_of_results(
         where = f"{results.path}: result {number}"
         try:
             score = _score(entry, where)
-            masks = tuple(_masks(entry, video, boxes, known, where))
+            masks = tuple(_masks(entry, video, on_boxes, known, where))
         except AnnotationError as error:
             raise AnnotationError(f"{error}; correct the entry or remove it") from error
         origin = Provenance(source=str(results.path), entry=number)
@@ -299,7 +299,7 @@ def _score(entry: Mapping[str, Any], where: str) -> float:
 def _masks(
     entry: Mapping[str, Any],
     video: AnnotatedVideo,
-    boxes: Literal["refuse", "fill"],
+    on_boxes: Literal["refuse", "fill"],
     known: dict[str, Rle],
     where: str,
 ) -> Iterator[Rle | None]:
@@ -319,8 +319,8 @@ def _masks(
         text = text if isinstance(text, str) else ""
         mask = known.get(text) or mask_from_coco(value, height, width, at)
         if mask is None and outlines is not None and (box := box_from_coco(outlines[place], at)):
-            if boxes == "refuse":
-                raise AnnotationError(f"{at}: it has a box and no mask, and boxes='refuse'; fill boxes")
+            if on_boxes == "refuse":
+                raise AnnotationError(f"{at}: it has a box and no mask, and on_boxes='refuse'; fill boxes")
             mask = Rle.from_box(box, height, width)
         elif mask is not None and text:
             known[text] = mask

@@ -229,8 +229,8 @@ def label_rows(interval: Interval, side: Side) -> NDArray[np.int64]:
     return rows
 
 
-def label_of(interval: Interval, side: Side, k: int) -> tuple[Rle | None, NDArray[np.float64]] | None:
-    """Return the mask and box that one end gives to the k-th track.
+def label_of(interval: Interval, side: Side, row: int) -> tuple[Rle | None, NDArray[np.float64]] | None:
+    """Return the mask and box that one end gives to a track.
 
     Parameters
     ----------
@@ -238,8 +238,8 @@ def label_of(interval: Interval, side: Side, k: int) -> tuple[Rle | None, NDArra
         The interval.
     side : {"left", "right"}
         Which end.
-    k : int
-        Row of the track in ``interval.track_ids``.
+    row : int
+        Place of the track in ``interval.track_ids``.
 
     Returns
     -------
@@ -247,10 +247,10 @@ def label_of(interval: Interval, side: Side, k: int) -> tuple[Rle | None, NDArra
         ``(mask, box)``: an Rle or None, and (4,) float64 (tight around the mask where only a mask was given, NaN
         where the mask is empty); None where that end does not label the track.
     """
-    labels, row = interval.labels(side), int(label_rows(interval, side)[k])
-    if labels is None or row < 0:
+    labels, place = interval.labels(side), int(label_rows(interval, side)[row])
+    if labels is None or place < 0:
         return None
-    mask, box = labels.masks[row], np.asarray(labels.boxes_xyxy[row], np.float64)
+    mask, box = labels.masks[place], np.asarray(labels.boxes_xyxy[place], np.float64)
     if mask is not None and np.isnan(box).any() and not mask.is_empty:
         box = np.array(mask.box_xyxy, np.float64)
     return mask, box

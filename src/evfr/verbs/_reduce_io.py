@@ -117,7 +117,7 @@ def _of_results(path: Path, data: list[Any], companion: Companion) -> Proposed:
     results = read_results(path, data, companion)
 
     def make(key: int) -> Callable[[Boxes], SequenceSet]:
-        return lambda boxes: sequences_of_results(results, key, boxes=boxes)
+        return lambda on_boxes: sequences_of_results(results, key, on_boxes=on_boxes)
 
     videos = tuple((video.video_id, make(key)) for key, video in companion.videos.items())
     return Proposed(str(path), videos, results, companion)
@@ -127,9 +127,9 @@ def _of_labels(labels: VideoAnnotations, name: str, companion: Companion | None)
     from evfr.sequences import sequences_of
 
     def make(video_id: str) -> Callable[[Boxes], SequenceSet]:
-        def sequences(boxes: Boxes) -> SequenceSet:
+        def sequences(on_boxes: Boxes) -> SequenceSet:
             try:
-                return sequences_of(labels, video_id, boxes=boxes)
+                return sequences_of(labels, video_id, on_boxes=on_boxes)
             except AnnotationError as error:
                 raise AnnotationError(f"{name}: {error}") from error
 

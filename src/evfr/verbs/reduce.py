@@ -32,7 +32,7 @@ def reduce(
     linear_threshold: float = 0.5,
     floor: float = 1e-3,
     per_category: int | None = None,
-    boxes: Literal["refuse", "fill"] = "refuse",
+    on_boxes: Literal["refuse", "fill"] = "refuse",
     explain: bool = False,
 ) -> ReduceResult:
     """Reduce redundant sequences: drop copies whatever their class, then lower scores within each class.
@@ -74,7 +74,7 @@ def reduce(
         Least score of a sequence in a class.
     per_category : int or None
         Most sequences of a class in one video; None is 10, or 20 with ``unsupervised``.
-    boxes : {"refuse", "fill"}
+    on_boxes : {"refuse", "fill"}
         What to do with a box without a mask: stop, or fill it.
     explain : bool
         List every change: which sequence, which step, by which survivor, score before and after.
@@ -105,8 +105,8 @@ def reduce(
     from evfr.verbs._reduce_io import check_out, open_proposed, write_reduced
 
     out = Path(out)
-    if boxes not in ("refuse", "fill"):
-        raise ValueError(f"boxes must be refuse or fill, got {boxes!r}")
+    if on_boxes not in ("refuse", "fill"):
+        raise ValueError(f"on_boxes must be refuse or fill, got {on_boxes!r}")
     if isinstance(predicted, str | Path) and Path(predicted).resolve() == out.resolve():
         raise ValueError(f"out is the file to reduce itself, {out}; give another")
     proposed = open_proposed(predicted, companion, format, dict(format_options or {}))
@@ -119,7 +119,7 @@ def reduce(
     progress.start("reducing", len(proposed.videos))
     for place, (name, make) in enumerate(proposed.videos):
         try:
-            given = make(boxes)
+            given = make(on_boxes)
         except AnnotationError as error:
             first = first or error
             problems.append(Problem(ProblemCode.E_FAILED, str(error), f"video {name!r}"))
