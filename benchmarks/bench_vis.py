@@ -78,7 +78,7 @@ def ours(truth: VideoAnnotations, found: VideoAnnotations) -> dict[str, float]:
     return {name: getattr(summary, name) for name in VIS_FIGURES}
 
 
-class SequenceEval(COCOeval):  # type: ignore[misc]
+class SequenceEval(COCOeval):
     """COCOeval with the IoU of sequences of run lengths."""
 
     def computeIoU(self, imgId: int, catId: int) -> Any:

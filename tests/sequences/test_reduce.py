@@ -354,3 +354,18 @@ def test_twenty_thousand_sequences():
     assert sorted(found.rows.tolist()) == sorted(champions.tolist())
     assert found.counts.suppressed == 18_000
     assert all(change.survivor == champions[who[change.sequence]] for change in found.log)
+
+
+@pytest.mark.parametrize("limit", [1_024, 0])
+def test_the_log_tells_the_overlap_with_each_survivor(monkeypatch, limit):
+    monkeypatch.setattr(f"{MODULE}.MATRIX_LIMIT", limit)
+    masks = strips((0, 40), (0, 39), (0, 26), (60, 95), (61, 80))
+    scores = [[0.9, 0.2], [0.1, 0.6], [0.78, 0.05], [0.8, 0.1], [0.3, 0.7]]
+    iou = dense_iou(masks)
+    log = reduce_sequences(sequence_set(masks, scores)).log
+    assert {change.step for change in log} >= {"agnostic", "aware"}
+    for change in log:
+        if change.survivor < 0:
+            assert change.iou is None
+        else:
+            assert change.iou == pytest.approx(iou[change.sequence][change.survivor], abs=1e-12)

@@ -10,7 +10,7 @@ from evfr._core.lazy import require
 from evfr.errors import InputError
 from evfr.models._state import load_by_name, rename
 
-__all__ = ["RESNETS", "build_from_state"]
+__all__ = ["RESNETS", "build_from_state", "current_names"]
 
 RESNETS: dict[str, tuple[bool, int, int, int]] = {
     "resnet18": (False, 2, 64, 64),
@@ -29,6 +29,31 @@ _OLD_NAMES = {
     **{f"roi_heads.mask_head.mask_fcn{n}": f"roi_heads.mask_head.{n - 1}.0" for n in range(1, 5)},
 }
 """Of torchvision before 0.13, and of its published files to this day."""
+
+
+def current_names(state: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """Return the tensors of a file under the names that torchvision has today.
+
+    Parameters
+    ----------
+    state : mapping of str to tensor
+        Of any version of torchvision.
+    path : Path
+        Where it is from, for errors.
+
+    Returns
+    -------
+    dict of str to tensor
+        Without counts of batches: frozen normalisation counts nothing.
+
+    Raises
+    ------
+    InputError
+        If two tensors would get one name.
+    """
+    old = {before: after for before, after in _OLD_NAMES.items() if f"{before}.weight" in state}
+    given = rename(state, old, path) if old else state
+    return {name: value for name, value in given.items() if not name.endswith(".num_batches_tracked")}
 
 
 def build_from_state(
@@ -60,12 +85,7 @@ def build_from_state(
     InputError
         If it is of another network, or tensors are missing, unknown or misshapen: all are listed.
     """
-    old = {before: after for before, after in _OLD_NAMES.items() if f"{before}.weight" in state}
-    given = {
-        name: value
-        for name, value in (rename(state, old, path) if old else state).items()
-        if not name.endswith(".num_batches_tracked")  # frozen normalisation counts nothing
-    }
+    given = current_names(state, path)
     name = _backbone_in(given, path) if backbone == "auto" else backbone
     torch: Any = require("torch", extra="train")
     detection = "torchvision.models.detection"

@@ -9,8 +9,8 @@ from typing import Any
 from evfr._core.lazy import require
 from evfr._core.rng import spawn_seed
 from evfr._core.tensor_files import read_state_dict
-from evfr.models._maskrcnn_build import _OLD_NAMES, RESNETS
-from evfr.models._state import load_by_name, rename
+from evfr.models._maskrcnn_build import RESNETS, current_names
+from evfr.models._state import load_by_name
 
 __all__ = ["seq_maskrcnn"]
 
@@ -103,12 +103,7 @@ def seq_maskrcnn(
 def _load(module: Any, state: dict[str, Any], path: Path) -> tuple[str, ...]:
     """Load a whole network or a plain detector; return the beginnings of what the file did not give."""
     own = module.state_dict()
-    old = {before: after for before, after in _OLD_NAMES.items() if f"{before}.weight" in state}
-    given = {
-        name: value
-        for name, value in (rename(state, old, path) if old else state).items()
-        if not name.endswith(".num_batches_tracked")  # frozen normalisation counts nothing
-    }
+    given = current_names(state, path)
     fresh: tuple[str, ...] = ()
     if not any(name.startswith(_HEAD) for name in given):
         fresh = (_HEAD,)

@@ -35,10 +35,13 @@ class Suppression:
         The survivors, in descending score.
     suppressed_by : (N,) int64
         For each of the N given: -1 kept, the survivor that suppressed it, or -2 below the floor.
+    overlap : (N,) float64
+        Its overlap with that survivor; NaN where there is none.
     """
 
     kept: NDArray[np.int64]
     suppressed_by: NDArray[np.int64]
+    overlap: NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,12 +58,15 @@ class Rescored:
         For each of the N given, the survivor that took most of its score; -1 for none.
     final : (N,) float64
         The score of each of the N given when it was taken, or at the end for those that are not left.
+    overlap : (N,) float64
+        Its overlap with the survivor that took most; NaN for none.
     """
 
     order: NDArray[np.int64]
     scores: NDArray[np.float64]
     lowered_by: NDArray[np.int64]
     final: NDArray[np.float64]
+    overlap: NDArray[np.float64]
 
 
 def hard_nms(scores: ArrayLike, iou: IouRows, *, threshold: float = 0.9, floor: float = 0.05) -> Suppression:
@@ -102,16 +108,19 @@ def hard_nms(scores: ArrayLike, iou: IouRows, *, threshold: float = 0.9, floor: 
     suppressed_by = np.where(values < floor, BELOW_FLOOR, -1).astype(np.int64)
     suppressed_by[order[:1]] = -1
     is_open = suppressed_by == -1
+    overlap = np.full(len(values), np.nan)
     kept = []
     for i in order.tolist():
         if not is_open[i]:
             continue
         kept.append(i)
         is_open[i] = False
-        covered = is_open & (row(i) >= threshold)
+        shared = row(i)
+        covered = is_open & (shared >= threshold)
         suppressed_by[covered] = i
+        overlap[covered] = shared[covered]
         is_open[covered] = False
-    return Suppression(np.array(kept, np.int64), suppressed_by)
+    return Suppression(np.array(kept, np.int64), suppressed_by, overlap)
 
 
 def soft_nms(
@@ -177,7 +186,7 @@ def soft_nms(
     final = values.copy()
     is_open = values >= floor
     lowered_by = np.full(len(values), -1, np.int64)
-    most = np.zeros(len(values))
+    most, overlap = np.zeros(len(values)), np.full(len(values), np.nan)
     order: list[int] = []
     while is_open.any():
         i = int(np.argmax(np.where(is_open, final, -1.0)))
@@ -185,15 +194,17 @@ def soft_nms(
         is_open[i] = False
         if len(order) == limit or not is_open.any():
             break
-        lowered = np.where(is_open, final * lower(row(i), sigma, threshold), final)
+        shared = row(i)
+        lowered = np.where(is_open, final * lower(shared, sigma, threshold), final)
         taken = final - lowered
         is_more = taken > most
         most[is_more] = taken[is_more]
         lowered_by[is_more] = i
+        overlap[is_more] = shared[is_more]
         final = lowered
         is_open &= final >= floor
     picked = np.array(order, np.int64)
-    return Rescored(picked, final[picked], lowered_by, final)
+    return Rescored(picked, final[picked], lowered_by, final, overlap)
 
 
 def check_decay(decay: str, sigma: float, threshold: float, floor: float, limit: int) -> None:

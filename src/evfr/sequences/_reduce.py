@@ -11,7 +11,7 @@ import numpy as np
 
 from evfr._core.packed import PackedSequences, pack_sequences, sequence_iou, sequence_iou_row
 from evfr._core.sequences import MaskSequence, SequenceSet
-from evfr.sequences._nms import BELOW_FLOOR, IouRows, Rescored, check_decay, hard_nms, soft_nms
+from evfr.sequences._nms import BELOW_FLOOR, IouRows, Rescored, Suppression, check_decay, hard_nms, soft_nms
 from evfr.sequences._reduction import Change, Reduction, ReductionCounts
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def reduce_sequences(
     iou = _overlaps(packed)
     if step in ("both", "agnostic"):
         result = hard_nms(scores[rows], iou, threshold=agnostic_threshold, floor=agnostic_floor)
-        log += _suppressed(rows, scores, result.suppressed_by)
+        log += _suppressed(rows, scores, result)
         kept = np.sort(result.kept)  # the order given, for the ties of the next step
         rows = rows[kept]
         iou = _overlaps(packed.take(kept)) if callable(iou) else iou[np.ix_(kept, kept)]
@@ -165,9 +165,7 @@ def _overlaps(packed: PackedSequences) -> IouRows:
     return lru_cache(maxsize=CACHED_ROWS)(lambda i: sequence_iou_row(packed, i))
 
 
-def _suppressed(
-    rows: NDArray[np.int64], scores: NDArray[np.float64], suppressed_by: NDArray[np.int64]
-) -> list[Change]:
+def _suppressed(rows: NDArray[np.int64], scores: NDArray[np.float64], result: Suppression) -> list[Change]:
     return [
         Change(
             int(rows[place]),
@@ -176,8 +174,9 @@ def _suppressed(
             -1 if by == BELOW_FLOOR else int(rows[by]),
             float(scores[rows[place]]),
             0.0,
+            None if by == BELOW_FLOOR else float(result.overlap[place]),
         )
-        for place, by in enumerate(suppressed_by.tolist())
+        for place, by in enumerate(result.suppressed_by.tolist())
         if by != -1
     ]
 
@@ -194,8 +193,9 @@ def _lowered(
     for i in np.flatnonzero((before >= floor) & (after < before)).tolist():
         reason = "aware" if after[i] > 0.0 else "floor" if rescored.final[i] < floor else "limit"
         by = int(rescored.lowered_by[i])
-        survivor = -1 if by == -1 else int(rows[by])
-        changes.append(Change(int(rows[i]), reason, category, survivor, float(before[i]), float(after[i])))
+        survivor, overlap = (-1, None) if by == -1 else (int(rows[by]), float(rescored.overlap[i]))
+        scores = float(before[i]), float(after[i])
+        changes.append(Change(int(rows[i]), reason, category, survivor, *scores, overlap))
     return changes
 
 

@@ -41,6 +41,8 @@ class Change:
         Place in the set given of the sequence that did it, or that did most of it; -1 for none.
     before, after : float
         The score before, and after: 0 where it is no longer there.
+    iou : float or None
+        Sequence IoU with that survivor; None without one.
     """
 
     sequence: int
@@ -49,6 +51,7 @@ class Change:
     survivor: int
     before: float
     after: float
+    iou: float | None = None
 
     def __str__(self) -> str:
         of = "" if self.category < 0 else f" in class {self.category}"

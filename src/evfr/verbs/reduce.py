@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -151,7 +151,6 @@ def reduce(
 def _changes(proposed: Proposed, given: SequenceSet, reduction: Reduction) -> tuple[SequenceChange, ...]:
     from evfr.verbs._reduce_io import sequence_name
 
-    overlaps = _overlaps(given, [(change.sequence, change.survivor) for change in reduction.log])
     names = [sequence_name(proposed, sequence, place) for place, sequence in enumerate(given.sequences)]
     return tuple(
         SequenceChange(
@@ -161,29 +160,7 @@ def _changes(proposed: Proposed, given: SequenceSet, reduction: Reduction) -> tu
             None if change.survivor < 0 else names[change.survivor],
             change.before,
             change.after,
-            overlaps.get((change.sequence, change.survivor)),
+            change.iou,
         )
         for change in reduction.log
     )
-
-
-def _overlaps(given: SequenceSet, pairs: Sequence[tuple[int, int]]) -> dict[tuple[int, int], float]:
-    """Return the sequence IoU of each pair of places; pairs with -1 have none."""
-    from evfr.sequences import pack_sequences, sequence_iou_row
-
-    by_survivor: dict[int, list[int]] = {}
-    for one, other in dict.fromkeys(pairs):
-        if other >= 0:
-            by_survivor.setdefault(other, []).append(one)
-    video = given.video
-    packed = pack_sequences(
-        [sequence.masks for sequence in given.sequences],
-        height=video.height,
-        width=video.width,
-        frame_count=len(video.frame_index),
-    )
-    found: dict[tuple[int, int], float] = {}
-    for other, ones in by_survivor.items():
-        row = sequence_iou_row(packed, other)
-        found |= {(one, other): float(row[one]) for one in ones}
-    return found
