@@ -31,6 +31,7 @@ LAYERS = {
     "training": 2,
     "reports": 2,
     "verbs": 3,
+    "experiments": 4,
     "_cli": 5,
     "cli": 5,
     "__main__": 5,

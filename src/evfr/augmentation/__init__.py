@@ -12,6 +12,15 @@ with a function of that form, and give its paper in the first line.
 from __future__ import annotations
 
 from evfr.augmentation._background import IMAGENET_MEAN, fill_background
+from evfr.augmentation._options import JITTERS, Augmentation
 from evfr.augmentation._pseudo_video import PseudoVideo, pseudo_video, rotated
 
-__all__ = ["IMAGENET_MEAN", "PseudoVideo", "fill_background", "pseudo_video", "rotated"]
+__all__ = [
+    "IMAGENET_MEAN",
+    "JITTERS",
+    "Augmentation",
+    "PseudoVideo",
+    "fill_background",
+    "pseudo_video",
+    "rotated",
+]
