@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
+import threading
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -25,6 +28,58 @@ def chromium_path() -> str | None:
     """Return the browser's path: EVFR_CHROMIUM, or chromium or google-chrome on the PATH."""
     names = (os.environ.get("EVFR_CHROMIUM"), "chromium", "chromium-browser", "google-chrome")
     return next((found for name in names if name and (found := shutil.which(name))), None)
+
+
+class Chromium:
+    """One browser for many tests, that no page can hold up: past ``limit_seconds`` it is killed, and started anew.
+
+    Playwright waits for ever for a script in a page; a renderer that spins would take the whole run with it.
+    """
+
+    def __init__(self, playwright: Any, path: str) -> None:
+        self._playwright, self._path = playwright, path
+        self._mark = f"--evfr-tests={uuid.uuid4().hex}"
+        self._browser: Any = None
+        self._tab: Any = None
+
+    def browser(self) -> Any:
+        """Return the browser, started if there is none that answers."""
+        if self._browser is None or not self._browser.is_connected():
+            arguments = [*ARGUMENTS, self._mark]
+            self._browser = self._playwright.chromium.launch(executable_path=self._path, args=arguments)
+            self._tab = None
+        return self._browser
+
+    def tab(self) -> Any:
+        """Return a tab for all pages that need no window of their own."""
+        browser = self.browser()
+        if self._tab is None or self._tab.is_closed():
+            self._tab = browser.new_context(**WINDOW).new_page()
+        return self._tab
+
+    @contextmanager
+    def watched(self, limit_seconds: float) -> Iterator[None]:
+        """Kill the browser if what is done here takes longer; whatever waits for it then fails at once."""
+        timer = threading.Timer(limit_seconds, self._kill)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def close(self) -> None:
+        if self._browser is not None and self._browser.is_connected():
+            self._browser.close()
+
+    def _kill(self) -> None:
+        for process in Path("/proc").glob("[0-9]*"):
+            try:
+                words = (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
+            except OSError:  # it has ended meanwhile
+                continue
+            if self._mark in words:
+                os.kill(int(process.name), signal.SIGKILL)
 
 
 @dataclass

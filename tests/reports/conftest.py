@@ -10,28 +10,35 @@ from typing import Any
 import pytest
 
 from evfr.reports import SelectionReport, render_report
-from helpers.browser import ARGUMENTS, WINDOW, Opened, chromium_path, opened
+from helpers.browser import Chromium, Opened, chromium_path, opened
+
+PAGE_LIMIT_SECONDS = 180.0
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
+def chromium() -> Iterator[Chromium]:
     path = chromium_path()
     if path is None:
         pytest.skip("no Chromium found: install Debian's chromium or set EVFR_CHROMIUM")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS))
+        chromium = Chromium(playwright, path)
         yield chromium
-        chromium.close()
+        with chromium.watched(60.0):
+            chromium.close()
 
 
-@pytest.fixture(scope="session")
-def tab(browser: Any) -> Iterator[Any]:
+@pytest.fixture
+def browser(chromium: Chromium) -> Iterator[Any]:
+    with chromium.watched(PAGE_LIMIT_SECONDS):
+        yield chromium.browser()
+
+
+@pytest.fixture
+def tab(browser: Any, chromium: Chromium) -> Any:
     """Return a tab for all pages that need no window of their own."""
-    session = browser.new_context(**WINDOW)
-    yield session.new_page()
-    session.close()
+    return chromium.tab()
 
 
 @pytest.fixture
