@@ -11,6 +11,7 @@ To add a model: write one file with its samples, ``draw`` and ``loss``, and call
 from __future__ import annotations
 
 from evfr.training._covos import CovosSamples, covos_samples, train_covos
+from evfr.training._device_frames import DeviceFrames
 from evfr.training._loop import OPTIMIZERS, SCHEDULES, Recipe, TrainingRun, learning_rate_at, train
 from evfr.training._seq_maskrcnn import train_seq_maskrcnn
 from evfr.training._seq_maskrcnn_clips import (
@@ -19,20 +20,29 @@ from evfr.training._seq_maskrcnn_clips import (
     SequenceClip,
     sequence_draw,
 )
+from evfr.training._tiny import fit_tiny, load_tiny, predict_tiny, save_tiny
+from evfr.training._visits import visit_bounds, visits
 
 __all__ = [
     "OPTIMIZERS",
     "SCHEDULES",
     "CovosSamples",
+    "DeviceFrames",
     "LabelledFrames",
     "LabelledPicture",
     "Recipe",
     "SequenceClip",
     "TrainingRun",
     "covos_samples",
+    "fit_tiny",
     "learning_rate_at",
+    "load_tiny",
+    "predict_tiny",
+    "save_tiny",
     "sequence_draw",
     "train",
     "train_covos",
     "train_seq_maskrcnn",
+    "visit_bounds",
+    "visits",
 ]
