@@ -24,9 +24,11 @@ from evfr.models._seq_maskrcnn import seq_maskrcnn
 from evfr.models._seq_maskrcnn_detector import SeqMaskRcnnDetector
 from evfr.models._seq_maskrcnn_files import write_seq_maskrcnn
 from evfr.models._seq_maskrcnn_session import SequenceSession
+from evfr.models._vgg_unet import SEGMENTERS, vgg_segmenter, vgg_taps
 
 __all__ = [
     "DETECTORS",
+    "SEGMENTERS",
     "BoxMasks",
     "CovosNetwork",
     "Detections",
@@ -46,6 +48,8 @@ __all__ = [
     "pick",
     "scores_at",
     "seq_maskrcnn",
+    "vgg_segmenter",
+    "vgg_taps",
     "write_seq_maskrcnn",
 ]
 

@@ -12,7 +12,17 @@ from __future__ import annotations
 
 from evfr.training._covos import CovosSamples, covos_samples, train_covos
 from evfr.training._device_frames import DeviceFrames
+from evfr.training._iterations import iterations_for
 from evfr.training._loop import OPTIMIZERS, SCHEDULES, Recipe, TrainingRun, learning_rate_at, train
+from evfr.training._segmentation import (
+    Segmenter,
+    fit_deep_unet,
+    fit_unet,
+    fit_vgg,
+    load_segmentation,
+    predict_segmentation,
+    save_segmentation,
+)
 from evfr.training._seq_maskrcnn import train_seq_maskrcnn
 from evfr.training._seq_maskrcnn_clips import (
     LabelledFrames,
@@ -20,6 +30,7 @@ from evfr.training._seq_maskrcnn_clips import (
     SequenceClip,
     sequence_draw,
 )
+from evfr.training._svm import HypercolumnSvm, fit_svm, load_svm, predict_svm, save_svm
 from evfr.training._tiny import fit_tiny, load_tiny, predict_tiny, save_tiny
 from evfr.training._visits import visit_bounds, visits
 
@@ -28,16 +39,29 @@ __all__ = [
     "SCHEDULES",
     "CovosSamples",
     "DeviceFrames",
+    "HypercolumnSvm",
     "LabelledFrames",
     "LabelledPicture",
     "Recipe",
+    "Segmenter",
     "SequenceClip",
     "TrainingRun",
     "covos_samples",
+    "fit_deep_unet",
+    "fit_svm",
     "fit_tiny",
+    "fit_unet",
+    "fit_vgg",
+    "iterations_for",
     "learning_rate_at",
+    "load_segmentation",
+    "load_svm",
     "load_tiny",
+    "predict_segmentation",
+    "predict_svm",
     "predict_tiny",
+    "save_segmentation",
+    "save_svm",
     "save_tiny",
     "sequence_draw",
     "train",
