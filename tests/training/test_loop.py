@@ -20,7 +20,7 @@ def network(seed=0, width=3):
     return torch.nn.Sequential(torch.nn.Linear(width, 4), torch.nn.Dropout(0.3), torch.nn.Linear(4, 1))
 
 
-def draw(rng):
+def draw(rng, iteration):
     x = rng.normal(size=(8, 3)).astype(np.float32)
     return torch.from_numpy(x), torch.from_numpy(x.sum(axis=1, keepdims=True))
 
@@ -125,8 +125,8 @@ def test_checkpoints_that_do_not_fit(tmp_path):
     with pytest.raises(InputError, match="is of another recipe"):
         train(network(), draw, loss, Recipe(iterations=3), out=tmp_path)
 
-    def wide_draw(rng):
-        x, y = draw(rng)
+    def wide_draw(rng, iteration):
+        x, y = draw(rng, iteration)
         return torch.cat([x, x], dim=1), y
 
     with pytest.raises(InputError, match="is of another network"):
@@ -149,7 +149,7 @@ def test_a_loss_that_is_not_finite_stops():
         ({"learning_rate": 0.0}, "learning_rate must be above 0"),
         ({"weight_decay": -1.0}, "weight_decay 0 or more"),
         ({"optimizer": "lion"}, "optimizer must be one of adam, sgd, got 'lion'"),
-        ({"schedule": "steps"}, "schedule must be one of constant, cosine, polynomial, got 'steps'"),
+        ({"schedule": "steps"}, "schedule must be one of constant, cosine, polynomial, step, got 'steps'"),
         ({"warmup": 5}, "warmup must be in 0..4 iterations, got 5"),
         ({"momentum": 1.0}, r"momentum must be in \[0, 1\), got 1.0"),
         ({"seed": -1}, "seed must be 0 or more, got -1"),

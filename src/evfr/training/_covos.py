@@ -246,7 +246,7 @@ def train_covos(
     soft_aggregate = require("evfr.models._covos_modules", extra="train").soft_aggregate
     device = next(module.parameters()).device
 
-    def draw(rng: Generator) -> tuple[Any, ...]:
+    def draw(rng: Generator, _: int) -> tuple[Any, ...]:
         rows = rng.integers(0, len(samples), batch_size)
         slots = np.stack([rng.permutation(OBJECTS) for _ in rows]) + 1
         is_mirrored = rng.random(batch_size) < 0.5

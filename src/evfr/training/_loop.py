@@ -2,172 +2,45 @@
 
 from __future__ import annotations
 
-import io
-import json
 import math
-import pickle
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from evfr._core.atomic import atomic_file, atomic_write_bytes, make_folder
+from evfr._core.atomic import make_folder
 from evfr._core.lazy import require
 from evfr._core.progress import current_progress
 from evfr._core.rng import generator, spawn_seed
 from evfr.errors import InputError
+from evfr.training._checkpoints import CHECKPOINT, resume, save
+from evfr.training._ranks import average_gradients, copy_from_first, rank_and_count
+from evfr.training._recipe import OPTIMIZERS, SCHEDULES, Recipe, TrainingRun, learning_rate_at
 
 if TYPE_CHECKING:
     from numpy.random import Generator
 
 __all__ = ["OPTIMIZERS", "SCHEDULES", "Recipe", "TrainingRun", "learning_rate_at", "train"]
 
-SCHEDULES = ("constant", "cosine", "polynomial")
-OPTIMIZERS = ("adam", "sgd")
-CHECKPOINT, LOG = "checkpoint.pt", "log.parquet"
-POWER = 0.9
-_UNREADABLE = (
-    *(pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError),
-    *(AttributeError, TypeError, OSError),
-)
-"""What torch raises for files that are damaged or not its own."""
+READ_EVERY = 50
+"""Iterations on an accelerator from one reading of losses to the next: each makes the host wait for the device."""
 
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """Say how a network is trained; what it is trained on stands elsewhere.
-
-    Attributes
-    ----------
-    iterations : int
-        Steps of the optimizer, 1 or more.
-    learning_rate : float
-        Its peak, above 0.
-    optimizer : {"adam", "sgd"}
-        Adam, or SGD with ``momentum``.
-    schedule : {"constant", "cosine", "polynomial"}
-        How the learning rate falls over the iterations; see `learning_rate_at`.
-    warmup : int
-        Iterations over which it rises linearly from 0 first.
-    momentum : float
-        Of SGD, in [0, 1).
-    weight_decay : float
-        0 or more.
-    seed : int
-        Of batches and whatever else is drawn.
-    checkpoint_every : int
-        Iterations from checkpoint to checkpoint.
-    max_gradient_norm : float
-        Gradients of all parameters together are scaled down to this Euclidean norm where it is higher; 0 leaves them.
-
-    Raises
-    ------
-    ValueError
-        If a value is out of range.
-    """
-
-    iterations: int
-    learning_rate: float = 1e-3
-    optimizer: Literal["adam", "sgd"] = "adam"
-    schedule: Literal["constant", "cosine", "polynomial"] = "cosine"
-    warmup: int = 0
-    momentum: float = 0.9
-    weight_decay: float = 0.0
-    seed: int = 0
-    checkpoint_every: int = 100
-    max_gradient_norm: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.iterations < 1 or self.checkpoint_every < 1:
-            raise ValueError(
-                f"iterations and checkpoint_every must be 1 or more, got {self.iterations} and {self.checkpoint_every}"
-            )
-        if not 0 < self.learning_rate < math.inf or not 0 <= self.weight_decay < math.inf:
-            raise ValueError(
-                "learning_rate must be above 0 and weight_decay 0 or more, "
-                f"got {self.learning_rate} and {self.weight_decay}"
-            )
-        if self.optimizer not in OPTIMIZERS:
-            raise ValueError(f"optimizer must be one of {', '.join(OPTIMIZERS)}, got {self.optimizer!r}")
-        if self.schedule not in SCHEDULES:
-            raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}, got {self.schedule!r}")
-        if not 0 <= self.warmup < self.iterations:
-            raise ValueError(f"warmup must be in 0..{self.iterations - 1} iterations, got {self.warmup}")
-        if not 0 <= self.momentum < 1:
-            raise ValueError(f"momentum must be in [0, 1), got {self.momentum}")
-        if self.seed < 0:
-            raise ValueError(f"seed must be 0 or more, got {self.seed}")
-        if not 0 <= self.max_gradient_norm < math.inf:
-            raise ValueError(f"max_gradient_norm must be 0 (off) or more, got {self.max_gradient_norm}")
-
-
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class TrainingRun:
-    """Hold what a training run did.
-
-    Attributes
-    ----------
-    loss : (N,) float64
-        Of each iteration, those before a resume too.
-    learning_rate : (N,) float64
-        Of each iteration.
-    seconds : float
-        Wall time of this call.
-    resumed_at : int
-        Iterations that an earlier call had done; 0 for a fresh run.
-    """
-
-    loss: np.ndarray[Any, np.dtype[np.float64]]
-    learning_rate: np.ndarray[Any, np.dtype[np.float64]]
-    seconds: float
-    resumed_at: int
-
-    def __repr__(self) -> str:
-        tenth = max(1, len(self.loss) // 10)
-        return (
-            f"TrainingRun({len(self.loss)} iterations, loss {self.loss[:tenth].mean():.4g} -> "
-            f"{self.loss[-tenth:].mean():.4g}, {self.seconds:.1f} s, resumed at {self.resumed_at})"
-        )
-
-
-def learning_rate_at(iteration: int, recipe: Recipe) -> float:
-    """Return the learning rate of one iteration; it depends on nothing else.
-
-    Parameters
-    ----------
-    iteration : int
-        0-based.
-    recipe : Recipe
-        N iterations, peak, schedule, warm-up W.
-
-    Returns
-    -------
-    float
-        Peak times (i + 1) / (W + 1) during warm-up; then, with x = (i - W) / (N - W), the peak times 1 (constant),
-        (1 + cos(pi x)) / 2 (cosine) or (1 - x)^0.9 (polynomial).
-    """
-    if iteration < recipe.warmup:
-        return recipe.learning_rate * (iteration + 1) / (recipe.warmup + 1)
-    x = (iteration - recipe.warmup) / (recipe.iterations - recipe.warmup)
-    if recipe.schedule == "constant":
-        return recipe.learning_rate
-    if recipe.schedule == "cosine":
-        return recipe.learning_rate * (1.0 + math.cos(math.pi * x)) / 2.0
-    return recipe.learning_rate * math.pow(max(1.0 - x, 0.0), POWER)
+WARM_UPS = 3
 
 
 def train(
     module: Any,
-    draw: Callable[[Generator], Any],
+    draw: Callable[[Generator, int], Any],
     loss: Callable[[Any, Any], Any],
     recipe: Recipe,
     *,
     out: Path | None = None,
     stop_after: int | None = None,
     label: str = "training",
+    is_static: bool = False,
 ) -> TrainingRun:
     """Train a network in place.
 
@@ -176,9 +49,11 @@ def train(
     module : torch.nn.Module
         Parameters that require gradients are trained.
     draw : callable
-        ``generator -> batch``; all that is random about a batch comes from that generator.
+        ``(generator, iteration) -> batch``; all that is random about a batch comes from the generator, or from the
+        iteration as in `visits`.
     loss : callable
-        ``(module, batch) -> tensor`` of one number.
+        ``(module, batch) -> tensor`` of one number. What it draws comes from torch's generators, which are seeded anew
+        for each iteration.
     recipe : Recipe
         How.
     out : Path or None
@@ -188,6 +63,10 @@ def train(
         Leave after this many iterations in all, with a checkpoint; for runs in portions.
     label : str
         What progress is called.
+    is_static : bool
+        Say that batches are tuples of tensors, on the CPU, of the same shapes in each iteration, and that ``loss``
+        reads nothing back from the device. On CUDA the step is then recorded once, as a graph, and replayed, which
+        takes the host's time for each operation away.
 
     Returns
     -------
@@ -200,106 +79,158 @@ def train(
         If the checkpoint in ``out`` is of another recipe or network, or cannot be read; or the loss is not finite.
     StoreError
         If ``out`` cannot be written.
+
+    Notes
+    -----
+    Where torch.distributed is initialised, as under torchrun, gradients and losses are means over the processes, which
+    start from the first one's weights; the first one writes. ``draw`` gives each process its own share.
     """
     torch = require("torch", extra="train")
     begin = time.perf_counter()
     parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    optimizer = _optimizer(torch, parameters, recipe)
+    device = next(module.parameters()).device
+    optimizer = _optimizer(torch, parameters, recipe, device)
+    scaler = torch.amp.GradScaler(device.type) if recipe.precision == "fp16" else None
+    rank, rank_count = rank_and_count()
     losses: list[float] = []
     if out is not None:
         make_folder(out)
-        losses = _resume(torch, module, optimizer, recipe, out / CHECKPOINT)
+        losses = resume(torch, module, optimizer, scaler, recipe, out / CHECKPOINT)
+    if rank_count > 1:
+        copy_from_first(torch, module)
     start = len(losses)
     stop = recipe.iterations if stop_after is None else min(stop_after, recipe.iterations)
+    read_every = 1 if device.type == "cpu" else READ_EVERY
+    waiting: list[Any] = []
     progress = current_progress()
     progress.start(label, max(stop - start, 0))
     module.train()
+    backward = _backward(torch, module, loss, recipe, scaler, parameters)
+    is_captured = False
     for iteration in range(start, stop):
         # Each iteration has generators of its own: nothing of the past is needed to go on but weights and optimizer.
-        torch.manual_seed(spawn_seed(recipe.seed, "torch", str(iteration)))
-        batch = draw(generator(spawn_seed(recipe.seed, "batch", str(iteration))))
+        names = ("torch", str(iteration)) if rank == 0 else ("torch", str(iteration), str(rank))
+        torch.manual_seed(spawn_seed(recipe.seed, *names))
+        batch = draw(generator(spawn_seed(recipe.seed, "batch", str(iteration))), iteration)
+        if is_static and device.type == "cuda" and not is_captured:
+            backward, is_captured = _captured(torch, module, backward, batch, device), True
+            torch.manual_seed(spawn_seed(recipe.seed, *names))
+        elif is_static and not is_captured:
+            batch = tuple(part.to(device) for part in batch)
         for group in optimizer.param_groups:
             group["lr"] = learning_rate_at(iteration, recipe)
-        optimizer.zero_grad(set_to_none=True)
-        value = loss(module, batch)
-        value.backward()
-        if recipe.max_gradient_norm:
-            torch.nn.utils.clip_grad_norm_(parameters, recipe.max_gradient_norm)
-        optimizer.step()
-        losses.append(float(value.detach()))
-        if not math.isfinite(losses[-1]):
-            raise InputError(
-                f"the loss is {losses[-1]} at iteration {iteration}: lower learning_rate ({recipe.learning_rate:g}) "
-                "or look for labels or weights that are not finite"
-            )
-        is_last = iteration + 1 == stop
-        if out is not None and (is_last or (iteration + 1) % recipe.checkpoint_every == 0):
-            _save(torch, module, optimizer, recipe, losses, out)
-        progress.advance(1, f"loss {losses[-1]:.3g}")
+        waiting.append(backward(batch))
+        _step(torch, optimizer, scaler, parameters, recipe, rank_count)
+        is_saved = iteration + 1 == stop or (
+            out is not None and (iteration + 1) % recipe.checkpoint_every == 0
+        )
+        if is_saved or len(waiting) == read_every:
+            losses += _read(torch, waiting, rank_count, recipe, len(losses))
+            progress.advance(len(waiting), f"loss {losses[-1]:.3g}")
+            waiting.clear()
+        if is_saved and out is not None and rank == 0:
+            save(torch, module, optimizer, scaler, recipe, losses, out)
     progress.finish()
+    if rank_count > 1:
+        copy_from_first(torch, module)  # running statistics of layers that are not synchronised
     module.eval()
     rates = np.array([learning_rate_at(i, recipe) for i in range(len(losses))])
     return TrainingRun(np.array(losses), rates, time.perf_counter() - begin, start)
 
 
-def _optimizer(torch: Any, parameters: list[Any], recipe: Recipe) -> Any:
+def _optimizer(torch: Any, parameters: list[Any], recipe: Recipe, device: Any) -> Any:
+    # On CUDA one kernel updates all parameters; elsewhere torch's own choice stays, so that results do.
+    options = {"fused": True} if device.type == "cuda" else {}
     if recipe.optimizer == "adam":
-        return torch.optim.Adam(parameters, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
-    return torch.optim.SGD(
-        parameters, lr=recipe.learning_rate, momentum=recipe.momentum, weight_decay=recipe.weight_decay
-    )
-
-
-def _fixed(recipe: Recipe) -> str:
-    """Return what must not change between parts of one run; how often it is saved may."""
-    kept = {k: v for k, v in asdict(recipe).items() if k != "checkpoint_every"}
-    if not recipe.max_gradient_norm:  # checkpoints older than this field have none
-        del kept["max_gradient_norm"]
-    return json.dumps(kept, sort_keys=True)
-
-
-def _save(torch: Any, module: Any, optimizer: Any, recipe: Recipe, losses: list[float], out: Path) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    sink = io.BytesIO()
-    state = {
-        "module": module.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "recipe": _fixed(recipe),
-        "loss": torch.tensor(losses, dtype=torch.float64),
-    }
-    torch.save(state, sink)
-    atomic_write_bytes(out / CHECKPOINT, sink.getvalue())
-    count = len(losses)
-    table = pa.table(
-        {
-            "iteration": pa.array(range(count), pa.int64()),
-            "loss": pa.array(losses, pa.float64()),
-            "learning_rate": pa.array([learning_rate_at(i, recipe) for i in range(count)], pa.float64()),
-        }
-    )
-    with atomic_file(out / LOG) as file:
-        pq.write_table(table, file)
-
-
-def _resume(torch: Any, module: Any, optimizer: Any, recipe: Recipe, path: Path) -> list[float]:
-    if not path.exists():
-        return []
-    try:
-        state = torch.load(path, map_location=next(module.parameters()).device, weights_only=True)
-        is_same = state["recipe"] == _fixed(recipe)
-    except Exception as error:
-        raise InputError(
-            f"{path} is no checkpoint of evfr ({type(error).__name__}); delete it to start anew"
-        ) from error
-    if not is_same:
-        raise InputError(
-            f"{path} is of another recipe ({state['recipe']}); train into another folder, or delete it to start anew"
+        return torch.optim.Adam(
+            parameters, lr=recipe.learning_rate, weight_decay=recipe.weight_decay, **options
         )
-    try:
-        module.load_state_dict(state["module"])
-        optimizer.load_state_dict(state["optimizer"])
-    except (RuntimeError, ValueError, KeyError) as error:
-        raise InputError(f"{path} is of another network; train into another folder") from error
-    return [float(value) for value in state["loss"].tolist()]
+    return torch.optim.SGD(
+        parameters,
+        lr=recipe.learning_rate,
+        momentum=recipe.momentum,
+        weight_decay=recipe.weight_decay,
+        **options,
+    )
+
+
+def _backward(
+    torch: Any,
+    module: Any,
+    loss: Callable[[Any, Any], Any],
+    recipe: Recipe,
+    scaler: Any | None,
+    parameters: list[Any],
+) -> Callable[[Any], Any]:
+    """Return a function from a batch to its loss that leaves fresh gradients behind."""
+    kind = next(module.parameters()).device.type
+    dtype = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[recipe.precision]
+
+    def backward(batch: Any) -> Any:
+        for parameter in parameters:
+            parameter.grad = None
+        with nullcontext() if dtype is None else torch.autocast(kind, dtype=dtype):
+            value = loss(module, batch)
+        (value if scaler is None else scaler.scale(value)).backward()
+        return value.detach()
+
+    return backward
+
+
+def _captured(
+    torch: Any, module: Any, backward: Callable[[Any], Any], batch: tuple[Any, ...], device: Any
+) -> Callable[[Any], Any]:
+    """Record the step as a CUDA graph; running statistics are as they were before."""
+    inputs = tuple(part.to(device) for part in batch)
+    before = [(buffer, buffer.clone()) for buffer in module.buffers()]
+    side = torch.cuda.Stream(device)
+    side.wait_stream(torch.cuda.current_stream(device))
+    with torch.cuda.stream(side):
+        for _ in range(WARM_UPS):
+            backward(inputs)
+    torch.cuda.current_stream(device).wait_stream(side)
+    for buffer, kept in before:
+        buffer.copy_(kept)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        value = backward(inputs)
+
+    def replay(batch: tuple[Any, ...]) -> Any:
+        for own, part in zip(inputs, batch, strict=True):
+            own.copy_(part, non_blocking=True)
+        graph.replay()
+        return value.clone()
+
+    return replay
+
+
+def _step(
+    torch: Any, optimizer: Any, scaler: Any | None, parameters: list[Any], recipe: Recipe, rank_count: int
+) -> None:
+    if rank_count > 1:
+        average_gradients(torch, parameters, rank_count)
+    if scaler is not None:
+        scaler.unscale_(optimizer)
+    if recipe.max_gradient_norm:
+        torch.nn.utils.clip_grad_norm_(parameters, recipe.max_gradient_norm)
+    if scaler is None:
+        optimizer.step()
+    else:
+        scaler.step(optimizer)
+        scaler.update()
+
+
+def _read(torch: Any, waiting: list[Any], rank_count: int, recipe: Recipe, done: int) -> list[float]:
+    """Fetch the losses that wait on the device, and refuse those that are not finite."""
+    values = torch.stack(waiting).double()
+    if rank_count > 1:
+        torch.distributed.all_reduce(values)
+        values /= rank_count
+    found = [float(value) for value in values.tolist()]
+    for place, value in enumerate(found):
+        if not math.isfinite(value):
+            raise InputError(
+                f"the loss is {value} at iteration {done + place}: lower learning_rate ({recipe.learning_rate:g}) "
+                "or look for labels or weights that are not finite"
+            )
+    return found

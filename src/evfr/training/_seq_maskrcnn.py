@@ -84,7 +84,7 @@ def train_seq_maskrcnn(
     if not 0 <= propagation_weight < float("inf"):
         raise ValueError(f"propagation_weight must be 0 or more, got {propagation_weight}")
 
-    def draw_batch(rng: Generator) -> list[tuple[SequenceClip, list[int]]]:
+    def draw_batch(rng: Generator, _: int) -> list[tuple[SequenceClip, list[int]]]:
         batch = []
         for _ in range(batch_size):
             clip = draw(rng)

@@ -1,0 +1,84 @@
+"""The state of a run on disk: what is needed to go on exactly, and the log."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+from evfr._core.atomic import atomic_file, atomic_write_bytes
+from evfr.errors import InputError
+from evfr.training._recipe import Recipe, learning_rate_at
+
+__all__ = ["CHECKPOINT", "LOG", "resume", "save"]
+
+CHECKPOINT, LOG = "checkpoint.pt", "log.parquet"
+
+
+def save(
+    torch: Any,
+    module: Any,
+    optimizer: Any,
+    scaler: Any | None,
+    recipe: Recipe,
+    losses: list[float],
+    out: Path,
+) -> None:
+    """Write checkpoint and log, each at once or not at all."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    sink = io.BytesIO()
+    state = {
+        "module": module.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "recipe": recipe.fixed,
+        "loss": torch.tensor(losses, dtype=torch.float64),
+    }
+    if scaler is not None:
+        state["scaler"] = scaler.state_dict()
+    torch.save(state, sink)
+    atomic_write_bytes(out / CHECKPOINT, sink.getvalue())
+    count = len(losses)
+    table = pa.table(
+        {
+            "iteration": pa.array(range(count), pa.int64()),
+            "loss": pa.array(losses, pa.float64()),
+            "learning_rate": pa.array([learning_rate_at(i, recipe) for i in range(count)], pa.float64()),
+        }
+    )
+    with atomic_file(out / LOG) as file:
+        pq.write_table(table, file)
+
+
+def resume(
+    torch: Any, module: Any, optimizer: Any, scaler: Any | None, recipe: Recipe, path: Path
+) -> list[float]:
+    """Load a checkpoint where there is one, and return the losses so far.
+
+    Raises
+    ------
+    InputError
+        If it is of another recipe or network, or cannot be read.
+    """
+    if not path.exists():
+        return []
+    try:
+        state = torch.load(path, map_location=next(module.parameters()).device, weights_only=True)
+        is_same = state["recipe"] == recipe.fixed
+    except Exception as error:
+        raise InputError(
+            f"{path} is no checkpoint of evfr ({type(error).__name__}); delete it to start anew"
+        ) from error
+    if not is_same:
+        raise InputError(
+            f"{path} is of another recipe ({state['recipe']}); train into another folder, or delete it to start anew"
+        )
+    try:
+        module.load_state_dict(state["module"])
+        optimizer.load_state_dict(state["optimizer"])
+        if scaler is not None:
+            scaler.load_state_dict(state["scaler"])
+    except (RuntimeError, ValueError, KeyError) as error:
+        raise InputError(f"{path} is of another network; train into another folder") from error
+    return [float(value) for value in state["loss"].tolist()]
