@@ -12,7 +12,7 @@ from numba.extending import intrinsic
 
 from evfr._core._mask_kernels import runs_box
 
-__all__ = ["fill_words", "measure_runs", "shared_all", "shared_pairs", "shared_some"]
+__all__ = ["fill_words", "measure_runs", "shared_all", "shared_listed", "shared_pairs", "shared_some"]
 
 _ONES = np.uint64(2**64 - 1)
 
@@ -126,6 +126,17 @@ def shared_all(words_a, starts_a, windows_a, words_b, starts_b, windows_b, out):
                 out[i, j] += _shared(
                     words_a, starts_a[t, i], windows_a[t, i], words_b, starts_b[t, j], windows_b[t, j]
                 )
+
+
+@njit(cache=True, nogil=True)
+def shared_listed(words_a, starts_a, windows_a, rows_a, words_b, starts_b, windows_b, rows_b, out):  # type: ignore[no-untyped-def]
+    """Add the shared pixels of each listed pair."""
+    for t in range(len(starts_a)):
+        for p in range(len(rows_a)):
+            i, j = rows_a[p], rows_b[p]
+            out[p] += _shared(
+                words_a, starts_a[t, i], windows_a[t, i], words_b, starts_b[t, j], windows_b[t, j]
+            )
 
 
 @njit(cache=True, nogil=True)

@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from evfr._core._packed_kernels import fill_words, measure_runs, shared_all, shared_pairs, shared_some
+from evfr._core._packed_kernels import (
+    fill_words,
+    measure_runs,
+    shared_all,
+    shared_listed,
+    shared_pairs,
+    shared_some,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -25,6 +32,7 @@ __all__ = [
     "sequence_iou",
     "sequence_iou_row",
     "shared_area",
+    "shared_area_pairs",
     "shared_area_rows",
 ]
 
@@ -270,6 +278,40 @@ def shared_area_rows(
             other.spans,
             out[place],
         )
+    return out
+
+
+def shared_area_pairs(
+    a: PackedSequences, rows_a: ArrayLike, b: PackedSequences, rows_b: ArrayLike
+) -> NDArray[np.int64]:
+    """Count the pixels that given pairs of sequences share, over all frames.
+
+    Parameters
+    ----------
+    a, b : PackedSequences
+        N and M sequences of one video.
+    rows_a, rows_b : (P,) int
+        The pairs, in 0..N-1 and 0..M-1.
+
+    Returns
+    -------
+    (P,) int64
+        Entries of `shared_area`, without the rest of it.
+
+    Raises
+    ------
+    ValueError
+        If picture size or number of frames differ, the lists are not equally long, or a row is out of range.
+    """
+    _check_pair(a, b)
+    pairs = [np.asarray(rows, np.int64).reshape(-1) for rows in (rows_a, rows_b)]
+    if len(pairs[0]) != len(pairs[1]):
+        raise ValueError(f"pairs need two rows each, got {len(pairs[0])} and {len(pairs[1])} rows")
+    for rows, count in zip(pairs, (len(a), len(b)), strict=True):
+        if rows.size and not -1 < rows.min() <= rows.max() < count:
+            raise ValueError(f"rows must lie in 0..{count - 1}, got {rows.min()} to {rows.max()}")
+    out = np.zeros(len(pairs[0]), np.int64)
+    shared_listed(a.words, a.starts, a.windows, pairs[0], b.words, b.starts, b.windows, pairs[1], out)
     return out
 
 

@@ -12,6 +12,9 @@ below.
 
 from evfr.metrics._boundary import BOUNDARY_TOLERANCE, boundary_f, boundary_pixels, boundary_radius
 from evfr.metrics._boxes import BoxObject, BoxScores, BoxSummary, box_scores, summarise_boxes
+from evfr.metrics._coco import COCO_AREAS, COCO_LIMITS, CocoMatches, coco_matches
+from evfr.metrics._coco_summary import CocoCategory, CocoSummary, coco_ap, summarise_coco
+from evfr.metrics._confusion import Confusion, ConfusionSummary, label_confusion, summarise_confusion
 from evfr.metrics._davis import DavisObject, DavisScores, SeriesScores, davis_scores, decay, series_scores
 from evfr.metrics._masks import MaskScores, mask_scores
 from evfr.metrics._pixels import PixelCounts, PixelScores, pixel_counts, pixel_scores
@@ -25,6 +28,8 @@ from evfr.metrics._ytvos import YtvosScores, ytvos_scores
 
 __all__ = [
     "BOUNDARY_TOLERANCE",
+    "COCO_AREAS",
+    "COCO_LIMITS",
     "SIZE_LIMITS",
     "VIS_AREAS",
     "VIS_FIGURES",
@@ -33,6 +38,11 @@ __all__ = [
     "BoxObject",
     "BoxScores",
     "BoxSummary",
+    "CocoCategory",
+    "CocoMatches",
+    "CocoSummary",
+    "Confusion",
+    "ConfusionSummary",
     "DavisObject",
     "DavisScores",
     "GapSplit",
@@ -52,9 +62,12 @@ __all__ = [
     "boundary_pixels",
     "boundary_radius",
     "box_scores",
+    "coco_ap",
+    "coco_matches",
     "davis_scores",
     "decay",
     "gap_splits",
+    "label_confusion",
     "mask_scores",
     "merge_tracking",
     "pick_proposals",
@@ -64,6 +77,8 @@ __all__ = [
     "series_scores",
     "size_splits",
     "summarise_boxes",
+    "summarise_coco",
+    "summarise_confusion",
     "summarise_vis",
     "tracking_scores",
     "unsupervised_scores",
