@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,11 @@ from evfr.training._recipe import Recipe, learning_rate_at
 __all__ = ["CHECKPOINT", "LOG", "resume", "save"]
 
 CHECKPOINT, LOG = "checkpoint.pt", "log.parquet"
+_UNREADABLE = (
+    *(pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError),
+    *(AttributeError, TypeError, OSError),
+)
+"""What torch raises for files that are damaged or not its own."""
 
 
 def save(
@@ -66,7 +72,7 @@ def resume(
     try:
         state = torch.load(path, map_location=next(module.parameters()).device, weights_only=True)
         is_same = state["recipe"] == recipe.fixed
-    except Exception as error:
+    except _UNREADABLE as error:
         raise InputError(
             f"{path} is no checkpoint of evfr ({type(error).__name__}); delete it to start anew"
         ) from error
