@@ -87,9 +87,8 @@ def test_single_frames_are_coco(seed):
     scores = score(videos, (1, 2, 3))
     expected, run = coco_figures(videos, (1, 2, 3))
     agree(summarise_vis(scores), expected)
-    for mine, theirs in zip(
-        accumulate(scores, np.arange(4)), (run.eval["precision"], run.eval["recall"]), strict=True
-    ):
+    by_class = run.eval["precision"].transpose(2, 3, 4, 0, 1), run.eval["recall"].transpose(1, 2, 3, 0)
+    for mine, theirs in zip(accumulate(scores, np.arange(4)), by_class, strict=True):
         np.testing.assert_allclose(np.where(np.isnan(mine), -1, mine), theirs, rtol=0, atol=1e-12)
 
 

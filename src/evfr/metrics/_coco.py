@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from evfr._core.atomic import atomic_file
-from evfr._core.labelled import FrameObjects
-from evfr._core.packed import pack_sequences, shared_area_pairs
 from evfr.errors import AnnotationError
 from evfr.metrics._coco_kernels import IGNORED, THRESHOLDS, WRONG, match_groups
+from evfr.metrics._coco_sides import found_side, groups_of, iou_of_groups, true_side
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
+
+    from evfr._core.labelled import FrameObjects
 
 __all__ = ["COCO_AREAS", "COCO_LIMITS", "CocoMatches", "coco_matches"]
 
@@ -194,7 +195,7 @@ class CocoMatches:
         names = (*_FOUND, *_TRUTH, "beyond_count", "outcome", "is_left_out")
         columns = {name: getattr(self, name) for name in names}
         with atomic_file(Path(path)) as file:
-            np.savez_compressed(file, class_count=np.int64(self.class_count), **columns)  # type: ignore[arg-type]
+            np.savez_compressed(file, class_count=np.int64(self.class_count), **columns)
         return Path(path)
 
     @classmethod
@@ -289,4 +290,40 @@ def coco_matches(
     ----------
     Lin et al., "Microsoft COCO: common objects in context", ECCV 2014, doi:10.1007/978-3-319-10602-1_48.
     """
-    raise NotImplementedError
+    if on not in ("boxes", "masks"):
+        raise ValueError(f"on must be 'boxes' or 'masks', got {on!r}")
+    if len(truth) != len(found):
+        raise ValueError(
+            f"truth and detections need one entry a picture, got {len(truth)} and {len(found)} entries"
+        )
+    if class_count < 1:
+        raise ValueError(f"class_count must be 1 or more, got {class_count}")
+    true = true_side(truth, class_count, on, truth_areas)
+    side, rank, beyond = found_side(found, class_count, on, COCO_LIMITS[-1])
+    groups = groups_of(side, true, class_count)
+    iou = iou_of_groups(side, true, groups, on=on, height=height, width=width)
+    limits = np.array(list(COCO_AREAS.values()))
+    is_left_out = _outside(true.area, limits) | true.is_crowd
+    outcome = np.zeros((len(side), len(limits), len(THRESHOLDS)), np.uint8)
+    match_groups(iou, groups, THRESHOLDS, is_left_out, true.is_crowd, outcome)
+    is_far = _outside(side.area, limits).T[:, :, None]
+    outcome[(outcome == WRONG) & is_far] = IGNORED
+    columns: dict[str, Any] = {
+        "image_row": side.image,
+        "category": side.category,
+        "rank": rank,
+        "score": side.score,
+        "found_row": side.row,
+        "outcome": outcome.transpose(1, 2, 0),
+        "truth_image_row": true.image,
+        "truth_category": true.category,
+        "truth_row": true.row,
+        "is_left_out": is_left_out,
+        "beyond_count": beyond,
+    }
+    return _in_order(class_count, columns)
+
+
+def _outside(area: NDArray[np.float64], limits: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return whether each area lies outside each range, (A, N)."""
+    return (area < limits[:, :1]) | (area > limits[:, 1:])

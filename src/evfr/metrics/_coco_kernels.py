@@ -29,7 +29,8 @@ THRESHOLDS = np.linspace(0.5, 0.95, 10)
 """IoUs from which on a detection is right."""
 
 # Part of COCO's published figures, to the last bit: .7 is a hair below its point 70, and 0 / 0 is 0.
-_RECALLS = np.linspace(0.0, 1.0, 101)
+RECALL_COUNT = 101
+_RECALLS = np.linspace(0.0, 1.0, RECALL_COUNT)
 _ADDEND = float(np.spacing(1))
 _NEAR = 1e-9
 

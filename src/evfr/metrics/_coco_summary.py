@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from evfr.metrics._coco import COCO_AREAS, COCO_LIMITS, CocoMatches
-from evfr.metrics._coco_kernels import THRESHOLDS, mean_precision, precision_and_recall
-from evfr.metrics._vis_summary import VisFigures
+from evfr.metrics._coco_kernels import RECALL_COUNT, THRESHOLDS, mean_precision, precision_and_recall
+from evfr.metrics._vis_summary import VisFigures, twelve_figures
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -98,7 +99,34 @@ def summarise_coco(matches: CocoMatches, *, weights: ArrayLike | None = None) ->
     ----------
     Lin et al., "Microsoft COCO: common objects in context", ECCV 2014, doi:10.1007/978-3-319-10602-1_48.
     """
-    raise NotImplementedError
+    weight, is_whole = image_weights(weights, len(matches))
+    shape = matches.class_count, len(COCO_AREAS), len(COCO_LIMITS), len(THRESHOLDS)
+    precision, recall = np.full((*shape, RECALL_COUNT), np.nan), np.full(shape, np.nan)
+    first = _first_of_classes(matches)
+    own = weight[matches.image_row]
+    wanted = _wanted(matches, weight)
+    limits = np.array(COCO_LIMITS)
+    for k, (low, high) in enumerate(pairwise(first.tolist())):
+        precision_and_recall(
+            np.ascontiguousarray(matches.outcome[:, :, low:high]),
+            matches.rank[low:high],
+            own[low:high],
+            wanted[k],
+            limits,
+            is_whole,
+            precision[k],
+            recall[k],
+        )
+    categories = tuple(
+        CocoCategory(
+            category=k,
+            truth_count=float(wanted[k, 0]),
+            detection_count=float(own[first[k] : first[k + 1]].sum()),
+            **twelve_figures(precision[k : k + 1], recall[k : k + 1]),
+        )
+        for k in range(matches.class_count)
+    )
+    return CocoSummary(categories=categories, **twelve_figures(precision, recall))
 
 
 def coco_ap(matches: CocoMatches, weights: ArrayLike | None = None) -> float:
@@ -121,4 +149,49 @@ def coco_ap(matches: CocoMatches, weights: ArrayLike | None = None) -> float:
     ValueError
         If the weights are not one finite number of 0 or more per picture.
     """
-    raise NotImplementedError
+    weight, is_whole = image_weights(weights, len(matches))
+    counted = ~matches.is_left_out[0]
+    wanted: NDArray[np.float64] = np.bincount(
+        matches.truth_category[counted],
+        weights=weight[matches.truth_image_row[counted]],
+        minlength=matches.class_count,
+    ).astype(np.float64, copy=False)
+    mean = mean_precision(
+        matches.outcome[0],
+        matches.rank,
+        _first_of_classes(matches),
+        weight[matches.image_row],
+        wanted,
+        COCO_LIMITS[-1],
+        is_whole,
+    )
+    return float(mean)
+
+
+def image_weights(weights: ArrayLike | None, count: int) -> tuple[NDArray[np.float64], bool]:
+    """Return one weight a picture, and whether all are whole numbers, for which sums are exact."""
+    if weights is None:
+        return np.ones(count), True
+    values = np.asarray(weights, np.float64)
+    if values.shape != (count,) or not np.isfinite(values).all() or (values < 0).any():
+        raise ValueError(
+            f"weights must be {count} finite numbers of 0 or more, one a picture, got {values.shape}, "
+            f"{values.min(initial=0.0)} to {values.max(initial=0.0)}"
+        )
+    return values, bool((values == np.floor(values)).all())
+
+
+def _first_of_classes(matches: CocoMatches) -> NDArray[np.int64]:
+    """Return where the detections of each class begin, and where the last end, (C+1,)."""
+    return np.searchsorted(matches.category, np.arange(matches.class_count + 1)).astype(np.int64)
+
+
+def _wanted(matches: CocoMatches, weight: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the weight of the true objects to find by class and area, (C, A)."""
+    each = weight[matches.truth_image_row]
+    count = matches.class_count
+    sums = [
+        np.bincount(matches.truth_category[kept], weights=each[kept], minlength=count)
+        for kept in ~matches.is_left_out
+    ]
+    return np.ascontiguousarray(np.stack(sums, axis=1))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from evfr._core.labelled import IGNORE_ID
+from evfr.metrics._coco_summary import image_weights
 from evfr.metrics._davis import mean_or_nan, none_if_nan
 from evfr.metrics._pixels import PixelCounts
 
@@ -142,7 +143,29 @@ def label_confusion(
     ValueError
         If shapes or types differ, or a pixel that counts has no class; the text names picture and value.
     """
-    raise NotImplementedError
+    for name, labels in (("truth", truth), ("predicted", predicted)):
+        if labels.ndim != 3 or labels.dtype != np.uint8:
+            raise ValueError(f"{name} must be (F, H, W) uint8, got {labels.shape} {labels.dtype}")
+    if truth.shape != predicted.shape:
+        raise ValueError(f"truth and predicted must have one shape, got {truth.shape} and {predicted.shape}")
+    if not 1 <= class_count < IGNORE_ID or not class_count < ignore <= IGNORE_ID:
+        raise ValueError(
+            f"class_count must be 1 to {IGNORE_ID - 1} and ignore from there to {IGNORE_ID}, got {class_count} and "
+            f"{ignore}"
+        )
+    size = class_count + 1
+    counts = np.zeros((len(truth), size, size), np.int64)
+    for place, (true, said) in enumerate(zip(truth, predicted, strict=True)):
+        is_judged = true != ignore
+        pair = true[is_judged].astype(np.int64), said[is_judged].astype(np.int64)
+        for name, labels in zip(("truth", "prediction"), pair, strict=True):
+            if labels.size and labels.max() > class_count:
+                raise ValueError(
+                    f"picture {place}: the {name} has the value {labels.max()} at a pixel that counts; 0 is background "
+                    f"and 1 to {class_count} are the classes"
+                )
+        counts[place] = np.bincount(pair[0] * size + pair[1], minlength=size * size).reshape(size, size)
+    return Confusion(counts)
 
 
 def summarise_confusion(confusion: Confusion, *, weights: ArrayLike | None = None) -> ConfusionSummary:
@@ -165,4 +188,19 @@ def summarise_confusion(confusion: Confusion, *, weights: ArrayLike | None = Non
     ValueError
         If the weights are not one finite number of 0 or more per picture.
     """
-    raise NotImplementedError
+    weight, is_whole = image_weights(weights, len(confusion))
+    total = np.tensordot(weight, confusion.counts.astype(np.float64), axes=1)
+    right = np.diag(total)
+    either = total.sum(axis=0) + total.sum(axis=1) - right
+    with np.errstate(invalid="ignore"):
+        class_iou, accuracy = right / either, np.divide(right.sum(), total.sum())
+    object_object, nothing = total[1:, 1:].sum(), total[0, 0]
+    values = object_object, total[0, 1:].sum(), total[1:, 0].sum(), nothing
+    # Pixels are counted; only fractions of a picture leave fractions of a pixel.
+    kind: type[int] | type[float] = int if is_whole else float
+    return ConfusionSummary(
+        accuracy=float(accuracy),
+        class_iou=tuple(class_iou.tolist()),
+        mean_iou=mean_or_nan(class_iou[1:]),
+        binary=PixelCounts(*(kind(value) for value in values)),
+    )

@@ -26,8 +26,9 @@ class PixelCounts:
 
     Attributes
     ----------
-    hit, extra, missed, rejected : int
-        Pixels that are positive in both, only in the prediction, only in the truth, in neither.
+    hit, extra, missed, rejected : int, or float
+        Pixels that are positive in both, only in the prediction, only in the truth, in neither; fractions where
+        pictures have weights.
 
     Raises
     ------
@@ -41,10 +42,10 @@ class PixelCounts:
     (0.7, 0.5, 0.75, 0.6, 0.45)
     """
 
-    hit: int
-    extra: int
-    missed: int
-    rejected: int
+    hit: float
+    extra: float
+    missed: float
+    rejected: float
 
     def __post_init__(self) -> None:
         if min(self.hit, self.extra, self.missed, self.rejected) < 0:
@@ -109,7 +110,7 @@ class PixelCounts:
         return {**{name: none_if_nan(getattr(self, name)) for name in names}, **counts}
 
 
-def _ratio(part: int, whole: int) -> float:
+def _ratio(part: float, whole: float) -> float:
     return part / whole if whole else float("nan")
 
 

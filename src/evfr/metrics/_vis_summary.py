@@ -7,15 +7,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from evfr.metrics._coco_kernels import IGNORED, RECALL_COUNT, precision_and_recall
 from evfr.metrics._davis import mean_or_nan, none_if_nan
 from evfr.metrics._vis import VIS_AREAS, VIS_LIMITS, VIS_THRESHOLDS, VisScores
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["VIS_FIGURES", "VisCategory", "VisFigures", "VisSummary", "accumulate", "summarise_vis"]
-
-_RECALLS = np.linspace(0.0, 1.0, 101)
+__all__ = [
+    "VIS_FIGURES",
+    "VisCategory",
+    "VisFigures",
+    "VisSummary",
+    "accumulate",
+    "summarise_vis",
+    "twelve_figures",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,11 +157,11 @@ def summarise_vis(scores: VisScores, *, videos: ArrayLike | None = None) -> VisS
             name=category.name,
             truth_count=int(weight[scores.truth_video_row[_countable(scores, k)]].sum()),
             detection_count=int(weight[scores.video_row[scores.category_row == k]].sum()),
-            **_figures(precision[:, :, k : k + 1], recall[:, k : k + 1]),
+            **twelve_figures(precision[k : k + 1], recall[k : k + 1]),
         )
         for k, category in enumerate(scores.categories)
     )
-    return VisSummary(categories=categories, **_figures(precision, recall))
+    return VisSummary(categories=categories, **twelve_figures(precision, recall))
 
 
 def _countable(scores: VisScores, k: int) -> NDArray[np.bool_]:
@@ -162,17 +169,17 @@ def _countable(scores: VisScores, k: int) -> NDArray[np.bool_]:
     return there
 
 
-def _figures(precision: NDArray[np.float64], recall: NDArray[np.float64]) -> dict[str, float]:
-    """Return the twelve figures by name."""
+def twelve_figures(precision: NDArray[np.float64], recall: NDArray[np.float64]) -> dict[str, float]:
+    """Return the twelve figures by name, from precision (K, A, M, T, R) and recall (K, A, M, T)."""
     most = len(VIS_LIMITS) - 1
     half, three_quarters = 0, 5
     values = [
-        precision[:, :, :, 0, most],
-        precision[half, :, :, 0, most],
-        precision[three_quarters, :, :, 0, most],
-        *[precision[:, :, :, area, most] for area in range(1, len(VIS_AREAS))],
-        *[recall[:, :, 0, limit] for limit in range(len(VIS_LIMITS))],
-        *[recall[:, :, area, most] for area in range(1, len(VIS_AREAS))],
+        precision[:, 0, most],
+        precision[:, 0, most, half],
+        precision[:, 0, most, three_quarters],
+        *[precision[:, area, most] for area in range(1, len(VIS_AREAS))],
+        *[recall[:, 0, limit] for limit in range(len(VIS_LIMITS))],
+        *[recall[:, area, most] for area in range(1, len(VIS_AREAS))],
     ]
     return {name: mean_or_nan(value) for name, value in zip(VIS_FIGURES, values, strict=True)}
 
@@ -180,30 +187,29 @@ def _figures(precision: NDArray[np.float64], recall: NDArray[np.float64]) -> dic
 def accumulate(
     scores: VisScores, videos: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return precision (10, 101, K, 4, 3) and recall (10, K, 4, 3) by threshold, recall point, class, area and limit.
+    """Return precision (K, 4, 3, 10, 101) and recall (K, 4, 3, 10) by class, area, limit, threshold and recall point.
 
     NaN where no true object counts.
     """
-    shape = (len(scores.categories), len(VIS_AREAS), len(VIS_LIMITS))
-    precision = np.full((len(VIS_THRESHOLDS), len(_RECALLS), *shape), np.nan)
-    recall = np.full((len(VIS_THRESHOLDS), *shape), np.nan)
+    shape = (len(scores.categories), len(VIS_AREAS), len(VIS_LIMITS), len(VIS_THRESHOLDS))
+    precision, recall = np.full((*shape, RECALL_COUNT), np.nan), np.full(shape, np.nan)
     detections = _by_class(scores.video_row, scores.category_row, videos, shape[0])
     truth = _by_class(scores.truth_video_row, scores.truth_category_row, videos, shape[0])
+    limits = np.array(VIS_LIMITS)
     for k in range(shape[0]):
-        wanted = (~scores.is_left_out[truth[k]]).sum(axis=0)
-        if not wanted.any():
-            continue
-        ordered = detections[k][np.argsort(-scores.score[detections[k]], kind="stable")]
-        rank = scores.rank[ordered]
-        for m, limit in enumerate(VIS_LIMITS):
-            rows = ordered[rank < limit]
-            for a in np.flatnonzero(wanted).tolist():
-                is_counted = ~scores.is_ignored[rows, a]
-                is_hit = scores.is_matched[rows, a]
-                right = np.cumsum(is_hit & is_counted, axis=0, dtype=np.float64)
-                wrong = np.cumsum(~is_hit & is_counted, axis=0, dtype=np.float64)
-                recall[:, k, a, m] = right[-1] / wanted[a] if len(rows) else 0.0
-                precision[:, :, k, a, m] = _interpolated(right, wrong, int(wanted[a]))
+        rows = detections[k][np.argsort(-scores.score[detections[k]], kind="stable")]
+        outcome = np.where(scores.is_ignored[rows], IGNORED, scores.is_matched[rows]).astype(np.uint8)
+        # A video that is drawn twice is there twice: its rows are repeated, none is weighted.
+        precision_and_recall(
+            np.ascontiguousarray(outcome.transpose(1, 2, 0)),
+            scores.rank[rows],
+            np.ones(len(rows)),
+            (~scores.is_left_out[truth[k]]).sum(axis=0, dtype=np.float64),
+            limits,
+            True,
+            precision[k],
+            recall[k],
+        )
     return precision, recall
 
 
@@ -217,19 +223,3 @@ def _by_class(
     )
     kinds = category_row[rows]
     return [rows[kinds == k] for k in range(count)]
-
-
-def _interpolated(
-    right: NDArray[np.float64], wrong: NDArray[np.float64], truth_count: int
-) -> NDArray[np.float64]:
-    """Return the precision at 101 recalls: the best at that recall or beyond, 0 where it is not reached."""
-    out = np.zeros((right.shape[1], len(_RECALLS)))
-    # The addend is COCO's: it keeps 0 / 0 at 0 and is part of the published figures.
-    precision = right / (wrong + right + np.spacing(1))
-    precision = np.maximum.accumulate(precision[::-1], axis=0)[::-1]
-    reached = right / truth_count
-    for t in range(len(out)):
-        at = np.searchsorted(reached[:, t], _RECALLS, side="left")
-        inside = at < len(right)
-        out[t, inside] = precision[at[inside], t]
-    return out
