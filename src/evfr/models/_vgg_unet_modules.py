@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
-__all__ = ["BLOCKS", "STRIDES", "VggSegmenter", "VggTaps", "vgg_layers"]
+__all__ = ["BLOCKS", "STRIDES", "ColumnScores", "VggSegmenter", "VggTaps", "vgg_layers"]
 
 BLOCKS = ((1, 2), (2, 2), (4, 3), (8, 3), (8, 3))
 """Width, in units of the first, and number of convolutions of the five blocks of VGG-16 (Simonyan & Zisserman 2015)."""
@@ -89,6 +89,11 @@ class VggTaps(_Encoder):
         return self
 
     @property
+    def strides(self) -> tuple[int, ...]:
+        """Pixels of the picture for one cell of each level."""
+        return STRIDES
+
+    @property
     def channels(self) -> int:
         """Length of a hypercolumn: 1472 at the full width."""
         return sum(factor for factor, _ in BLOCKS) * self.width
@@ -168,3 +173,46 @@ class VggSegmenter(_Encoder):
             self.head(x), scale_factor=float(self.stride), mode="bilinear", align_corners=False
         )
         return scores[..., :height, :width]
+
+
+class ColumnScores(nn.Module):
+    """Score standardised hypercolumns linearly: what an SVM on them has learnt.
+
+    Parameters
+    ----------
+    channels : int
+        Length D of a hypercolumn.
+    outputs : int
+        Classes K with the background.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+    is_seen: Tensor
+
+    def __init__(self, channels: int, outputs: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(outputs, channels))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.register_buffer("mean", torch.zeros(channels))
+        self.register_buffer("deviation", torch.ones(channels))
+        self.register_buffer("is_seen", torch.ones(outputs, dtype=torch.bool))
+
+    def forward(self, columns: Tensor) -> Tensor:
+        """Take hypercolumns (P, D) to scores (P, K)."""
+        return functional.linear((columns - self.mean) / self.deviation, self.weight, self.bias)
+
+    def score_levels(self, levels: list[Tensor]) -> list[Tensor]:
+        """Take levels (B, h, w, C) to their shares of the scores (B, h, w, K).
+
+        Interpolation and scores are linear both, and its weights sum to 1: interpolating K shares and adding them up
+        is scoring interpolated hypercolumns, for a fraction of the work.
+        """
+        found = []
+        begin = 0
+        for level in levels:
+            part = slice(begin, begin + level.shape[-1])
+            begin = part.stop
+            standard = (level - self.mean[part]) / self.deviation[part]
+            found.append(functional.linear(standard, self.weight[:, part]))
+        return found

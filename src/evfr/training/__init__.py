@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from evfr.training._covos import CovosSamples, covos_samples, train_covos
 from evfr.training._device_frames import DeviceFrames
+from evfr.training._hypercolumns import hypercolumns
 from evfr.training._iterations import iterations_for
 from evfr.training._loop import OPTIMIZERS, SCHEDULES, Recipe, TrainingRun, learning_rate_at, train
 from evfr.training._segmentation import (
@@ -52,6 +53,7 @@ __all__ = [
     "fit_tiny",
     "fit_unet",
     "fit_vgg",
+    "hypercolumns",
     "iterations_for",
     "learning_rate_at",
     "load_segmentation",

@@ -35,7 +35,7 @@ def iterations_for(frames: int, base_iterations: int, base_frames: int, *, expon
     Examples
     --------
     >>> [iterations_for(n, 1000, 20) for n in (1, 20, 400)]
-    [200, 1000, 4997]
+    [200, 1000, 4996]
     >>> iterations_for(400, 1000, 20, exponent=0), iterations_for(400, 1000, 20, exponent=1)
     (1000, 20000)
     """
@@ -46,4 +46,4 @@ def iterations_for(frames: int, base_iterations: int, base_frames: int, *, expon
         )
     if not 0 <= exponent <= 1:
         raise ValueError(f"exponent must be in [0, 1], got {exponent}")
-    return max(1, math.floor(base_iterations * (frames / base_frames) ** exponent + 0.5))
+    return max(1, math.floor(base_iterations * math.pow(frames / base_frames, exponent) + 0.5))

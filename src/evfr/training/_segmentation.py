@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +18,11 @@ from evfr._core.tensor_files import file_state
 from evfr.augmentation import Augmentation
 from evfr.errors import InputError
 from evfr.models import vgg_segmenter
+from evfr.training._batch_augmentation import augment_batch, noised_batch
 from evfr.training._device_frames import DeviceFrames
 from evfr.training._loop import Recipe, TrainingRun, train
-from evfr.training._visits import visits
+from evfr.training._ranks import rank_and_count, share_of
+from evfr.training._visits import visit_bounds, visits
 
 if TYPE_CHECKING:
     from numpy.random import Generator
@@ -100,7 +102,7 @@ def fit_unet(
     batch_norm : bool
         Of random weights; a file decides for itself.
     batch_size : int
-        Crops per iteration, of different frames where there are enough.
+        Crops per iteration, of all processes together; frames take turns as `visits` says.
     crop : int
         Side of a crop in pixels, anywhere in the picture with equal probability; a picture that is smaller is taken
         whole in that direction. Either is filled up inside the network to what its levels need, and scores of what
@@ -334,11 +336,14 @@ def _fit(
         batch_norm=form.batch_norm,
         seed=recipe.seed,
     ).to(device)
+    if rank_and_count()[1] > 1 and frames.images.is_cuda:
+        module = require("torch", extra="train").nn.SyncBatchNorm.convert_sync_batchnorm(module)
     draw = _crop_draw(frames, augmentation, recipe, batch_size, crop)
     run = train(
         module, draw, _pixel_loss, recipe, out=out, stop_after=stop_after, label=f"training {form.kind}"
     )
-    return Segmenter(module, frames.classes), run
+    bounds = visit_bounds(len(frames), batch_size, len(run.loss))
+    return Segmenter(module, frames.classes), replace(run, visits=bounds)
 
 
 def _crop_draw(
@@ -351,26 +356,32 @@ def _crop_draw(
     rows, columns = min(crop, height), min(crop, width)
     is_changed = not augmentation.is_identity or frames.noise_std is not None
 
+    share = share_of(batch_size)
+    rank = str(rank_and_count()[0])
+
+    def gathered(places: NDArray[np.int64]) -> tuple[Any, Any, Any, Any]:
+        return frames.batch(torch.from_numpy(places[share]).to(device))
+
     def draw(rng: Generator, iteration: int) -> tuple[Any, Any]:
-        places = visits(len(frames), batch_size, iteration, recipe.seed)
-        images, ids, category, noise_std = frames.batch(torch.from_numpy(places).to(device))
+        images, ids, category, noise_std = gathered(visits(len(frames), batch_size, iteration, recipe.seed))
         if is_changed:
-            augment_batch = require("evfr.training._batch_augmentation", extra="train").augment_batch
+            randomness = torch.Generator(device=device)
+            randomness.manual_seed(spawn_seed(recipe.seed, "augmentation", str(iteration), rank))
             sources = None
             if augmentation.copy_paste:
-                others = rng.integers(0, len(frames), batch_size)
-                sources = frames.batch(torch.from_numpy(others).to(device))[:3]
-            randomness = torch.Generator(device=device)
-            randomness.manual_seed(spawn_seed(recipe.seed, "augmentation", str(iteration)))
+                others, *labels, spread = gathered(rng.integers(0, len(frames), batch_size))
+                if spread is not None:
+                    others = noised_batch(others, spread, randomness)
+                sources = others, labels[0], labels[1]
             images, ids, category = augment_batch(
                 images, ids, category, sources, augmentation, randomness, noise_std=noise_std
             )
-        top = torch.from_numpy(rng.integers(0, height - rows + 1, batch_size)).to(device)
-        left = torch.from_numpy(rng.integers(0, width - columns + 1, batch_size)).to(device)
+        top = torch.from_numpy(rng.integers(0, height - rows + 1, batch_size)[share]).to(device)
+        left = torch.from_numpy(rng.integers(0, width - columns + 1, batch_size)[share]).to(device)
         y = (top[:, None] + torch.arange(rows, device=device))[:, :, None]
         x = (left[:, None] + torch.arange(columns, device=device))[:, None, :]
-        which = torch.arange(batch_size, device=device)[:, None, None]
-        # Indexing puts the channels last, since the index of the batch and those of the place have them between.
+        which = torch.arange(len(ids), device=device)[:, None, None]
+        # Indices with a slice between them: the channels come last.
         pictures = images[which, :, y, x].permute(0, 3, 1, 2)
         return pictures, _labels(torch, ids[which, y, x], category)
 
