@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from evfr.models._box_masks import BoxMasks, box_masks
 from evfr.models._covos import CovosNetwork, covos_decoder, covos_network, low_level_features
-from evfr.models._detections import Detections, pick, scores_at
+from evfr.models._detections import Detections, nms_rows, pick, scores_at
 from evfr.models._detector import Detector, as_detector, open_detector
 from evfr.models._maskrcnn import MaskRcnnDetector
 from evfr.models._onnx_classifier import OnnxClassifier
@@ -24,6 +24,7 @@ from evfr.models._seq_maskrcnn import seq_maskrcnn
 from evfr.models._seq_maskrcnn_detector import SeqMaskRcnnDetector
 from evfr.models._seq_maskrcnn_files import write_seq_maskrcnn
 from evfr.models._seq_maskrcnn_session import SequenceSession
+from evfr.models._tiny import tiny_network
 from evfr.models._vgg_unet import SEGMENTERS, vgg_segmenter, vgg_taps
 
 __all__ = [
@@ -44,10 +45,12 @@ __all__ = [
     "covos_decoder",
     "covos_network",
     "low_level_features",
+    "nms_rows",
     "open_detector",
     "pick",
     "scores_at",
     "seq_maskrcnn",
+    "tiny_network",
     "vgg_segmenter",
     "vgg_taps",
     "write_seq_maskrcnn",

@@ -11,10 +11,10 @@ from evfr._core.atomic import atomic_file, atomic_write_bytes
 from evfr.errors import InputError
 from evfr.training._recipe import Recipe, learning_rate_at
 
-__all__ = ["CHECKPOINT", "LOG", "resume", "save"]
+__all__ = ["CHECKPOINT", "LOG", "UNREADABLE", "resume", "save"]
 
 CHECKPOINT, LOG = "checkpoint.pt", "log.parquet"
-_UNREADABLE = (
+UNREADABLE = (
     *(pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError),
     *(AttributeError, TypeError, OSError),
 )
@@ -72,7 +72,7 @@ def resume(
     try:
         state = torch.load(path, map_location=next(module.parameters()).device, weights_only=True)
         is_same = state["recipe"] == recipe.fixed
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise InputError(
             f"{path} is no checkpoint of evfr ({type(error).__name__}); delete it to start anew"
         ) from error
