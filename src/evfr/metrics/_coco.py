@@ -298,10 +298,10 @@ def coco_matches(
         )
     if class_count < 1:
         raise ValueError(f"class_count must be 1 or more, got {class_count}")
-    true = true_side(truth, class_count, on, truth_areas)
-    side, rank, beyond = found_side(found, class_count, on, COCO_LIMITS[-1])
+    true = true_side(truth, class_count, truth_areas, on=on, height=height, width=width)
+    side, rank, beyond = found_side(found, class_count, COCO_LIMITS[-1], on=on, height=height, width=width)
     groups = groups_of(side, true, class_count)
-    iou = iou_of_groups(side, true, groups, on=on, height=height, width=width)
+    iou = iou_of_groups(side, true, groups)
     limits = np.array(list(COCO_AREAS.values()))
     is_left_out = _outside(true.area, limits) | true.is_crowd
     outcome = np.zeros((len(side), len(limits), len(THRESHOLDS)), np.uint8)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from evfr._core.packed import pack_sequences, shared_area_pairs
+from evfr._core.packed import PackedSequences, pack_sequences, shared_area_pairs
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -40,6 +40,8 @@ class Side:
         Boxes.
     masks : tuple of N Rle or None
         Masks.
+    packed : PackedSequences or None
+        The masks as bits, where they are compared.
     """
 
     image: NDArray[np.int64]
@@ -50,42 +52,56 @@ class Side:
     is_crowd: NDArray[np.bool_]
     boxes_xyxy: NDArray[np.float64]
     masks: tuple[Rle | None, ...]
+    packed: PackedSequences | None = None
 
     def __len__(self) -> int:
         return len(self.masks)
 
     def take(self, rows: NDArray[np.int64]) -> Side:
         """Return some objects in the given order; a row may be named twice."""
-        columns = {name: getattr(self, name)[rows] for name in self.__slots__ if name != "masks"}
+        columns = {
+            name: getattr(self, name)[rows] for name in self.__slots__ if name not in ("masks", "packed")
+        }
         return Side(**columns, masks=tuple(self.masks[row] for row in rows.tolist()))
+
+    def with_masks(self, height: int, width: int) -> Side:
+        """Return the objects with their masks as bits."""
+        masks = [(mask,) for mask in self.masks]
+        return replace(self, packed=pack_sequences(masks, height=height, width=width, frame_count=1))
 
 
 def true_side(
-    truth: Sequence[FrameObjects], class_count: int, on: str, areas: Sequence[ArrayLike] | None
+    truth: Sequence[FrameObjects],
+    class_count: int,
+    areas: Sequence[ArrayLike] | None,
+    *,
+    on: str,
+    height: int,
+    width: int,
 ) -> Side:
     """Return the true objects; a crowd of every class is there once a class."""
     side = _side(truth, _TRUE, on)
-    masked = [np.nan if mask is None else mask.area for mask in side.masks]
-    area = np.where(np.isnan(masked), _box_areas(side.boxes_xyxy), masked)
     if areas is not None:
         stated = [np.asarray(item, np.float64) for item in areas]
         if [item.shape for item in stated] != [(len(item),) for item in truth]:
             raise ValueError("truth_areas must hold one number for each true object of each picture")
-        given = np.concatenate([np.zeros(0), *stated])
-        area = np.where(np.isnan(given), area, given)
+        side = replace(side, area=np.concatenate([np.zeros(0), *stated]))
     is_every = side.category == _EVERY_CLASS
     _refuse(side, _TRUE, _is_unknown(side.category, class_count) & ~is_every, _no_class(class_count))
     _refuse(side, _TRUE, is_every & ~side.is_crowd, "is of class -1: only a crowd may be of every class")
     copies = np.where(is_every, class_count, 1)
     rows = np.repeat(np.arange(len(side)), copies)
     number = np.arange(len(rows)) - np.repeat(np.cumsum(copies) - copies, copies)
-    side = replace(side, area=area).take(rows)
+    side = side.take(rows)
     side = replace(side, category=np.where(is_every[rows], number, side.category))
-    return side.take(np.lexsort((side.row, side.category, side.image)))
+    side = side.take(np.lexsort((side.row, side.category, side.image)))
+    if on == "masks":
+        side = side.with_masks(height, width)
+    return replace(side, area=np.where(np.isnan(side.area), _true_areas(side), side.area))
 
 
 def found_side(
-    found: Sequence[FrameObjects], class_count: int, on: str, limit: int
+    found: Sequence[FrameObjects], class_count: int, limit: int, *, on: str, height: int, width: int
 ) -> tuple[Side, NDArray[np.int64], NDArray[np.int64]]:
     """Return the best ``limit`` of each picture and class, their ranks, and how many more each picture has."""
     side = _side(found, _FOUND, on)
@@ -98,7 +114,9 @@ def found_side(
     rank = np.arange(len(key)) - np.searchsorted(key, key)
     beyond = np.bincount(side.image[order][rank >= limit], minlength=len(found)).astype(np.int64)
     side = side.take(order[rank < limit])
-    area = _box_areas(side.boxes_xyxy) if on == "boxes" else _mask_areas(side)
+    if on == "masks":
+        side = side.with_masks(height, width)
+    area = _box_areas(side.boxes_xyxy) if side.packed is None else side.packed.total.astype(np.float64)
     return replace(side, area=area), rank[rank < limit], beyond
 
 
@@ -111,9 +129,7 @@ def groups_of(found: Side, truth: Side, class_count: int) -> NDArray[np.int64]:
     return np.stack([*bounds, np.cumsum(sizes) - sizes], axis=1).astype(np.int64)
 
 
-def iou_of_groups(
-    found: Side, truth: Side, groups: NDArray[np.int64], *, on: str, height: int, width: int
-) -> NDArray[np.float64]:
+def iou_of_groups(found: Side, truth: Side, groups: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return the IoU of each detection with each true object of its group, flat, detection by detection.
 
     With a crowd it is the share of the detection that lies in it.
@@ -124,18 +140,14 @@ def iou_of_groups(
     number = np.arange(len(group)) - groups[group, 4]
     rows = groups[group, 0] + number // wide[group]
     true_rows = groups[group, 2] + number % wide[group]
-    boxes, true_boxes = found.boxes_xyxy[rows], truth.boxes_xyxy[true_rows]
-    if on == "boxes":
+    if found.packed is not None and truth.packed is not None:
+        shared = shared_area_pairs(found.packed, rows, truth.packed, true_rows).astype(np.float64)
+        area, true_area = found.packed.total[rows], truth.packed.total[true_rows]
+    else:
+        boxes, true_boxes = found.boxes_xyxy[rows], truth.boxes_xyxy[true_rows]
         sides = np.minimum(boxes[:, 2:], true_boxes[:, 2:]) - np.maximum(boxes[:, :2], true_boxes[:, :2])
         shared = np.prod(np.maximum(sides, 0.0), axis=1)
         area, true_area = _box_areas(boxes), _box_areas(true_boxes)
-    else:
-        packs = [
-            pack_sequences([[mask] for mask in side.masks], height=height, width=width, frame_count=1)
-            for side in (found, truth)
-        ]
-        shared = shared_area_pairs(packs[0], rows, packs[1], true_rows).astype(np.float64)
-        area, true_area = packs[0].total[rows].astype(np.float64), packs[1].total[true_rows]
     either = np.where(truth.is_crowd[true_rows], area, area + true_area - shared)
     iou: NDArray[np.float64] = np.divide(shared, either, out=np.zeros(len(shared)), where=shared > 0)
     return iou
@@ -198,5 +210,9 @@ def _box_areas(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
     return areas
 
 
-def _mask_areas(side: Side) -> NDArray[np.float64]:
-    return np.array([0 if mask is None else mask.area for mask in side.masks], np.float64)
+def _true_areas(side: Side) -> NDArray[np.float64]:
+    """Return the areas of the masks, and of the boxes where there is no mask."""
+    if side.packed is not None:
+        return side.packed.total.astype(np.float64)
+    masked = np.array([np.nan if mask is None else mask.area for mask in side.masks], np.float64)
+    return np.where(np.isnan(masked), _box_areas(side.boxes_xyxy), masked)
