@@ -19,6 +19,7 @@ from evfr.augmentation import Augmentation
 from evfr.errors import InputError
 from evfr.models import vgg_segmenter
 from evfr.training._batch_augmentation import augment_batch, noised_batch
+from evfr.training._checkpoints import UNREADABLE
 from evfr.training._device_frames import DeviceFrames
 from evfr.training._loop import Recipe, TrainingRun, train
 from evfr.training._ranks import rank_and_count, share_of
@@ -293,7 +294,7 @@ def load_segmentation(path: Path, *, device: str = "cpu") -> Segmenter:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         is_ours = state["format"] == _FORMAT
-    except Exception as error:
+    except UNREADABLE as error:
         raise InputError(f"{path} is no segmentation network of evfr ({type(error).__name__})") from error
     if not is_ours:
         raise InputError(f"{path} is no segmentation network of evfr (format {state['format']!r})")

@@ -20,7 +20,7 @@ from evfr._core.tensor_files import file_state
 from evfr.augmentation import Augmentation
 from evfr.errors import InputError
 from evfr.models import vgg_taps
-from evfr.training._checkpoints import CHECKPOINT
+from evfr.training._checkpoints import CHECKPOINT, UNREADABLE
 from evfr.training._hypercolumns import centres, levels_of, resized
 from evfr.training._loop import Recipe, TrainingRun, train
 from evfr.training._svm_points import LabelledPoints, block_draw, usable_deviation
@@ -258,7 +258,7 @@ def load_svm(path: Path, *, device: str = "cpu") -> HypercolumnSvm:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         kind = state["format"]
-    except Exception as error:
+    except UNREADABLE as error:
         raise InputError(f"{path} is no SVM of evfr ({type(error).__name__})") from error
     if kind != _FORMAT:
         raise InputError(f"{path} is no SVM of evfr (format {kind!r})")
