@@ -39,6 +39,8 @@ class SceneOptions:
         More than 0.
     camera : float
         Speed of the camera; 0 holds it still.
+    clutter : float
+        Contrast of the ground's textures, 0 to 1; with 1 they are as vivid as those of the objects.
     noise : float
         Standard deviation of the sensor noise in grey levels.
     rare_moments : int
@@ -61,6 +63,7 @@ class SceneOptions:
     fast_share: float = 0.2
     fast_speed: float = 4.0
     camera: float = 1.0
+    clutter: float = 0.5
     noise: float = 2.0
     rare_moments: int = 0
     rare_frames: int = 8
@@ -82,6 +85,8 @@ class SceneOptions:
             raise ValueError(
                 f"still_share and fast_share must add up to 1 at most, got {self.still_share} and {self.fast_share}"
             )
+        if not 0 <= self.clutter <= 1:
+            raise ValueError(f"clutter must be in [0, 1], got {self.clutter}")
         if not 0 < self.fast_speed < float("inf"):
             raise ValueError(f"fast_speed must be more than 0 and finite, got {self.fast_speed}")
         if self.rare_frames < 1:
@@ -290,7 +295,9 @@ class _Filming:
         start = generator(spawn_seed(seed, "start")).uniform(0, 1000)
         times = start + np.concatenate([[0.0], np.cumsum(speeds)[:-1]])
         self.scene = Scene(seed, times, width, height, classes, options)
-        self._ground = Ground(generator(spawn_seed(seed, "ground")), self.scene, width, height)
+        self._ground = Ground(
+            generator(spawn_seed(seed, "ground")), self.scene, width, height, options.clutter
+        )
         self._noise = generator(spawn_seed(seed, "noise"))
         self._strength = np.float32(options.noise)
         self._moments = moments(seed, count, options)
@@ -310,7 +317,7 @@ class _Filming:
         """Fill picture and map of a frame; return class and track of the objects that can be seen, in their order."""
         picture = self._ground.seen(self.scene, frame)
         objects = self.objects(frame)
-        shown = paint(picture, objects)
+        shown = paint(picture, objects, self.scene)
         picture *= np.float32(self.scene.light[frame])
         picture += self._strength * self._noise.standard_normal(picture.shape, dtype=np.float32)
         image[:] = np.clip(np.rint(picture), 0, 255)

@@ -43,17 +43,17 @@ def texture(rng: Generator, width: int, height: int, period: float) -> NDArray[n
         share = np.clip(0.5 + 0.35 * _noise(rng, width, height, period * scale), 0, 1)
     else:
         step = 2 * np.pi / (period * scale)
-        x = np.arange(width, dtype=np.float32) * step
-        y = np.arange(height, dtype=np.float32)[:, None] * step
-        along = np.sin(x * np.cos(turn) + y * np.sin(turn) + shift[0])
-        across = np.sin(y * np.cos(turn) - x * np.sin(turn) + shift[1])
+        c, s = step * np.cos(turn), step * np.sin(turn)
+        x, y = np.arange(width), np.arange(height)
+        along = _wave(c * x + shift[0], s * y)
+        across = _wave(-s * x + shift[1], c * y)
         wave = {"stripes": along, "checks": along * across * 1.6, "dots": along + across - 0.7}[kind]
-        share = np.clip(0.5 + 2.0 * wave, 0, 1).astype(np.float32)
-    painted: NDArray[np.float32] = one + share[..., None] * (other - one)
-    return painted
+        share = np.clip(0.5 + 2.0 * wave, 0, 1)
+    planes = [np.multiply(share, step, dtype=np.float32) for step in other - one]
+    return np.asarray(cv2.add(cv2.merge(planes), np.array([*one, 0.0], np.float64)), np.float32)
 
 
-def background(rng: Generator, width: int, height: int, unit: float) -> NDArray[np.uint8]:
+def background(rng: Generator, width: int, height: int, unit: float, clutter: float) -> NDArray[np.uint8]:
     """Paint a ground: patches of textures with soft borders, under slow changes of light.
 
     Parameters
@@ -64,6 +64,8 @@ def background(rng: Generator, width: int, height: int, unit: float) -> NDArray[
         Size in pixels.
     unit : float
         Pixels of a typical object's radius: patches are some times larger, textures about as fine as the objects'.
+    clutter : float
+        Contrast of patches and textures, 0 to 1; with 1 the ground is as vivid as the objects.
 
     Returns
     -------
@@ -73,12 +75,19 @@ def background(rng: Generator, width: int, height: int, unit: float) -> NDArray[
     out = texture(rng, width, height, unit)
     for _ in range(3):
         patch = texture(rng, width, height, unit)
-        share = np.clip(2.0 * _noise(rng, width, height, 5 * unit) - 0.4, 0, 1)[..., None]
-        out += share * (patch - out)
-    out += (18.0 * _noise(rng, width, height, 8 * unit))[..., None]
-    out += (7.0 * _noise(rng, width, height, 2.0))[..., None]
-    painted: NDArray[np.uint8] = np.clip(np.rint(out), 0, 255).astype(np.uint8)
-    return painted
+        share = np.clip(2.0 * _noise(rng, width, height, 5 * unit) - 0.4, 0, 1)
+        out = np.asarray(cv2.blendLinear(patch, out, share, 1 - share), np.float32)
+    mean = np.array(cv2.mean(out))
+    light = 18.0 * _noise(rng, width, height, 8 * unit) + 7.0 * _noise(rng, width, height, 2.0)
+    painted = cv2.addWeighted(out, clutter, cv2.merge([light, light, light]), 1.0, 0.0)
+    # Rounds, and keeps what is beyond black and white there.
+    return np.asarray(cv2.add(painted, (1 - clutter) * mean, dtype=cv2.CV_8U), np.uint8)
+
+
+def _wave(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Return sin(x + y) of all pairs, by the sines of each alone."""
+    parts = [np.outer(np.cos(y), np.sin(x)), np.outer(np.sin(y), np.cos(x))]
+    return np.asarray(parts[0] + parts[1], np.float32)
 
 
 def _noise(rng: Generator, width: int, height: int, cell: float) -> NDArray[np.float32]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -18,7 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Ground", "coverage", "paint"]
 
-_MOST_PIXELS = 4.0
+_MOST_PICTURES = 4.0
+"""The ground is at most this many pictures wide and high."""
 
 
 class Ground:
@@ -32,15 +32,25 @@ class Ground:
         Whose camera looks at it.
     width, height : int
         Pixels of the picture.
+    clutter : float
+        As of `background`.
     """
 
-    def __init__(self, rng: np.random.Generator, scene: Scene, width: int, height: int) -> None:
+    def __init__(
+        self, rng: np.random.Generator, scene: Scene, width: int, height: int, clutter: float
+    ) -> None:
         self._size = width, height
-        half = 0.5 * math.hypot(width, height) / float(scene.zoom.min()) + 2
-        self._corner = scene.position.min(axis=0) - half
-        span = np.minimum(np.ptp(scene.position, axis=0) + 2 * half, np.array([width, height]) * _MOST_PIXELS)
+        # Half the picture's extent in the world, along the world's axes: it is turned and seen from nearer or farther.
+        c, s = np.abs(np.cos(scene.roll)), np.abs(np.sin(scene.roll))
+        half = (
+            np.stack([c * width + s * height, s * width + c * height], axis=1) / (2 * scene.zoom[:, None]) + 1
+        )
+        self._corner = np.floor((scene.position - half).min(axis=0))
+        span = np.minimum(
+            (scene.position + half).max(axis=0) - self._corner, np.array(self._size) * _MOST_PICTURES
+        )
         columns, rows = np.ceil(span).astype(int).tolist()
-        self._image = background(rng, columns, rows, 0.12 * height)
+        self._image = background(rng, columns, rows, 0.12 * height, clutter)
 
     def seen(self, scene: Scene, frame: int) -> NDArray[np.float32]:
         """Return what the camera sees of it, (H, W, 3) float32."""
@@ -58,7 +68,7 @@ def coverage(item: Placed, width: int, height: int) -> Coverage | None:
     return cover(placed_outline(item.actor.corners, item.matrix, item.centre), item.centre, width, height)
 
 
-def paint(picture: NDArray[np.float32], objects: Sequence[Placed]) -> NDArray[np.int64]:
+def paint(picture: NDArray[np.float32], objects: Sequence[Placed], scene: Scene) -> NDArray[np.int64]:
     """Paint objects into a picture, in place.
 
     Parameters
@@ -67,6 +77,8 @@ def paint(picture: NDArray[np.float32], objects: Sequence[Placed]) -> NDArray[np
         Grey levels of the ground; the objects are added.
     objects : sequence of Placed
         Those behind first.
+    scene : Scene
+        Theirs: it knows their skins.
 
     Returns
     -------
@@ -84,7 +96,7 @@ def paint(picture: NDArray[np.float32], objects: Sequence[Placed]) -> NDArray[np
         back = np.linalg.inv(item.matrix) * (TEXTURE_SIDE / 4)
         shift = back @ (np.array([covered.x, covered.y]) - item.centre) + (TEXTURE_SIDE - 1) / 2
         skin = cv2.warpAffine(
-            item.actor.texture,
+            scene.skin(item.actor),
             np.concatenate([back, shift[:, None]], axis=1),
             (columns, rows),
             flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,

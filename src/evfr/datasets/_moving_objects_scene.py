@@ -44,26 +44,26 @@ class Actor:
 
     Attributes
     ----------
+    key : tuple of int
+        Its slot, and how often what was there before it has left on either axis.
     track : int
         Its number in the clip.
     category : int
         Index into the classes; `NO_CLASS` for a distractor.
     corners : (V, 2) float64
         Outline of the unit disc's area, stretched.
-    texture : (48, 48, 3) float32
-        Painted on it.
     radius : float
-        Of a disc of its area, in heights of the picture.
+        Of a disc of its area, in pixels, before it swells and the camera comes closer.
     depth : float
         In [0, 1); the larger is in front.
     angle, spin, phase, swell_rate : float
         Radians, radians per unit of scene time, radians, radians per unit.
     """
 
+    key: tuple[int, ...]
     track: int
     category: int
     corners: NDArray[np.float64]
-    texture: NDArray[np.float32]
     radius: float
     depth: float
     angle: float
@@ -164,16 +164,16 @@ class Scene:
     ) -> None:
         self._seed, self._classes, self._options = seed, classes, options
         self._width, self._height = width, height
-        self._weights = np.full(len(classes), 1.0 / len(classes))
-        if options.class_weights is not None:
-            self._weights = np.array(options.class_weights) / sum(options.class_weights)
+        weights = np.cumsum(options.class_weights or [1.0] * len(classes))
+        self._chances = weights[:-1] / weights[-1]
         rng = generator(spawn_seed(seed, "scene"))
         self._times = times
         self._camera(rng, times)
         # No object may change while it is in view: the torus holds the picture, turned, and the largest object.
         widest = _LARGEST * height * math.exp(_SWELL) * _FARTHEST
         self._period = 2 * (math.hypot(width, height) / 2 * math.exp(_ZOOM) + widest) + 2.0
-        seen = (width + 0.2 * height) * (height + 0.2 * height)
+        # An object is in view from about .14 heights beyond the border on: its mean reach.
+        seen = (width + 0.28 * height) * (1.28 * height)
         counts = np.array([options.objects, options.distractors]) * self._period**2 / seen
         whole = np.floor(counts + rng.random(2)).astype(int)
         self._slots = int(whole.sum())
@@ -184,7 +184,10 @@ class Scene:
         self._velocity = np.stack([pace * np.cos(way), pace * np.sin(way)], axis=1)
         self._wobble = rng.uniform(0, 0.05 * height, (self._slots, 2))
         self._wobble_phase = rng.uniform(0, 2 * math.pi, (self._slots, 2))
+        low, high = math.log(_SMALLEST * height), math.log(_LARGEST * height)
+        self._radius = np.exp(rng.uniform(low, high, self._slots))
         self._actors: dict[tuple[int, ...], Actor] = {}
+        self._skins: dict[tuple[int, ...], NDArray[np.float32]] = {}
 
     def _camera(self, rng: np.random.Generator, times: NDArray[np.float64]) -> None:
         """Let the camera wander: direction, closeness and roll are sums of slow waves of scene time."""
@@ -220,15 +223,14 @@ class Scene:
         offset = offset - lap * self._period - self._period / 2
         turn = zoom * rotation(roll)
         centres = offset @ turn.T + [(self._width - 1) / 2, (self._height - 1) / 2]
-        margin = _LARGEST * self._height * math.exp(_SWELL + _ZOOM) * _FARTHEST + 1.0
-        near = (centres > -margin).all(axis=1) & (
-            centres < [self._width + margin, self._height + margin]
-        ).all(axis=1)
+        margin = (self._radius * math.exp(_SWELL) * zoom * _FARTHEST + 1.0)[:, None]
+        far = margin + np.array([self._width, self._height])
+        near = (centres > -margin) & (centres < far)
         found = []
-        for slot in np.flatnonzero(near).tolist():
+        for slot in np.flatnonzero(near.all(axis=1)).tolist():
             actor = self._actor((slot, *lap[slot].tolist()))
-            swell = math.exp(_SWELL * math.sin(actor.swell_rate * time + actor.phase))
-            matrix = turn @ rotation(actor.angle + actor.spin * time) * (actor.radius * self._height * swell)
+            size = actor.radius * math.exp(_SWELL * math.sin(actor.swell_rate * time + actor.phase))
+            matrix = turn @ rotation(actor.angle + actor.spin * time) * size
             found.append(Placed(actor, matrix, centres[slot]))
         return sorted(found, key=lambda item: item.actor.depth)
 
@@ -256,28 +258,34 @@ class Scene:
         ends = rng.uniform(0.25, 0.75, 2) * self._height
         x = self._width * (0.5 + side * (progress - 0.5))
         y = float(ends[0] + (ends[1] - ends[0]) * progress)
-        matrix = rotation(actor.angle + 2.0 * progress) * (actor.radius * self._height)
+        matrix = rotation(actor.angle + 2.0 * progress) * actor.radius
         return Placed(actor, matrix, np.array([x, y]))
+
+    def skin(self, actor: Actor) -> NDArray[np.float32]:
+        """Return what is painted on an object, (48, 48, 3) float32 over 4 of its radii; class plays no part."""
+        if actor.key not in self._skins:
+            rng = generator(spawn_seed(self._seed, "skin", *map(str, actor.key)))
+            self._skins[actor.key] = texture(rng, TEXTURE_SIDE, TEXTURE_SIDE, TEXTURE_SIDE / 4)
+        return self._skins[actor.key]
 
     def _actor(self, key: tuple[int, ...], category: int | None = None) -> Actor:
         """Return the object of a slot and lap; the same key gives the same object."""
         if key in self._actors:
             return self._actors[key]
         rng = generator(spawn_seed(self._seed, "actor", *map(str, key)))
-        # Looks are drawn before the class and from the same numbers for every class: they cannot tell it.
-        painted = texture(rng, TEXTURE_SIDE, TEXTURE_SIDE, TEXTURE_SIDE / 4)
-        radius = math.exp(rng.uniform(math.log(_SMALLEST), math.log(_LARGEST)))
+        # All but the outline is drawn before the class, and by the same law for every class.
         depth, angle, spin = rng.random(), rng.uniform(0, 2 * math.pi), rng.uniform(-0.06, 0.06)
         phase, swell_rate = rng.uniform(0, 2 * math.pi), rng.uniform(0.02, 0.06)
         stretch, axis = math.sqrt(rng.uniform(1.0, _STRETCH)), rng.uniform(0, math.pi)
-        drawn = int(rng.choice(len(self._classes), p=self._weights))
+        drawn = int(np.searchsorted(self._chances, rng.random(), side="right"))
         if category is None:
             category = drawn if key[0] < self._labelled else NO_CLASS
         shape = DISTRACTORS[int(rng.integers(len(DISTRACTORS)))] if category < 0 else self._classes[category]
         pull = rotation(axis) @ np.diag([stretch, 1 / stretch]) @ rotation(-axis)
         corners = outline(shape, rng) @ pull.T
+        radius = float(self._radius[key[0]]) if key[0] < self._slots else 0.12 * self._height
         actor = Actor(
-            len(self._actors), category, corners, painted, radius, depth, angle, spin, phase, swell_rate
+            key, len(self._actors), category, corners, radius, depth, angle, spin, phase, swell_rate
         )
         self._actors[key] = actor
         return actor

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -56,33 +57,12 @@ def outline(shape: str, rng: Generator) -> NDArray[np.float64]:
     (V, 2) float64
         x and y, in the order of their angles around the origin, from which every point of the outline can be seen.
     """
-    if shape == "star":
-        radii = np.tile([1.0, 0.45], 5)
-        corners = _polar(np.arange(10) * math.pi / 5, radii)
-    elif shape == "cross":
-        arm, half = 1.0, 0.34
-        quarter = np.array([(arm, -half), (arm, half), (half, half)])
-        turns = [np.array([[0.0, -1.0], [1.0, 0.0]])] * 3
-        parts = [quarter]
-        for turn in turns:
-            parts.append(parts[-1] @ turn.T)
-        corners = np.concatenate(parts)
-    elif shape == "bar":
-        corners = np.array([(-2.0, -0.45), (2.0, -0.45), (2.0, 0.45), (-2.0, 0.45)])
-    elif shape == "half-disc":
-        corners = _polar(np.linspace(0.0, math.pi, _ROUND // 2 + 1), 1.0) - [0.0, 4 / (3 * math.pi)]
-    elif shape == "blob":
-        angle = np.arange(_ROUND) * 2 * math.pi / _ROUND
-        two, three = rng.uniform(0.25, 0.4), rng.uniform(0.15, 0.25)
-        shift = rng.uniform(0.0, 2 * math.pi)
-        corners = _polar(angle, 1 + two * np.cos(2 * angle) + three * np.cos(3 * angle + shift))
-    else:
-        count = {"disc": _ROUND, "square": 4, "triangle": 3}[shape]
-        corners = _polar(np.arange(count) * 2 * math.pi / count, 1.0)
-    x, y = corners.T
-    area = 0.5 * float(np.sum(x * np.roll(y, -1) - y * np.roll(x, -1)))
-    scaled: NDArray[np.float64] = corners * math.sqrt(math.pi / area)
-    return scaled
+    if shape != "blob":
+        return _fixed(shape)
+    angle = np.arange(_ROUND) * 2 * math.pi / _ROUND
+    two, three = rng.uniform(0.25, 0.4), rng.uniform(0.15, 0.25)
+    shift = rng.uniform(0.0, 2 * math.pi)
+    return _of_area(_polar(angle, 1 + two * np.cos(2 * angle) + three * np.cos(3 * angle + shift)))
 
 
 def placed_outline(
@@ -139,9 +119,9 @@ def cover(
         return None
     relative = corners - centre
     angles = np.arctan2(relative[:, 1], relative[:, 0])
-    first = int(angles.argmin())
-    angles, relative = np.roll(angles, -first), np.roll(relative, -first, axis=0)
-    along = np.roll(relative, -1, axis=0) - relative
+    order = (np.arange(len(corners) + 1) + int(angles.argmin())) % len(corners)
+    angles, relative = angles[order[:-1]], relative[order]
+    along, relative = np.diff(relative, axis=0), relative[:-1]
     normal = np.stack([along[:, 1], -along[:, 0]], axis=1) / np.hypot(along[:, 0], along[:, 1])[:, None]
     offset = (normal * relative).sum(axis=1)
     x = np.arange(low[0], high[0]) - centre[0]
@@ -154,3 +134,31 @@ def cover(
 
 def _polar(angle: NDArray[np.float64], radius: NDArray[np.float64] | float) -> NDArray[np.float64]:
     return np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
+
+
+@functools.cache
+def _fixed(shape: str) -> NDArray[np.float64]:
+    if shape == "star":
+        corners = _polar(np.arange(10) * math.pi / 5, np.tile([1.0, 0.45], 5))
+    elif shape == "cross":
+        quarter = np.array([(1.0, -0.34), (1.0, 0.34), (0.34, 0.34)])
+        turn = np.array([[0.0, 1.0], [-1.0, 0.0]])
+        corners = np.concatenate([quarter, quarter @ turn, quarter @ turn @ turn, quarter @ turn.T])
+    elif shape == "bar":
+        corners = np.array([(-2.0, -0.45), (2.0, -0.45), (2.0, 0.45), (-2.0, 0.45)])
+    elif shape == "half-disc":
+        corners = _polar(np.linspace(0.0, math.pi, _ROUND // 2 + 1), 1.0) - [0.0, 4 / (3 * math.pi)]
+    else:
+        count = {"disc": _ROUND, "square": 4, "triangle": 3}[shape]
+        corners = _polar(np.arange(count) * 2 * math.pi / count, 1.0)
+    corners = _of_area(corners)
+    corners.flags.writeable = False
+    return corners
+
+
+def _of_area(corners: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Scale to the area of the unit disc."""
+    x, y = corners.T
+    area = 0.5 * float(np.sum(x * np.roll(y, -1) - y * np.roll(x, -1)))
+    scaled: NDArray[np.float64] = corners * math.sqrt(math.pi / area)
+    return scaled
