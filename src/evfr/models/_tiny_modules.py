@@ -12,7 +12,7 @@ from torch.nn import functional
 __all__ = ["BASIS_STRIDE", "CELL", "TinyFound", "TinyNetwork", "mask_logits"]
 
 CELL = 8
-BASIS_STRIDE = 2
+BASIS_STRIDE = 4
 MULTIPLE = 16
 BLOB = 6
 PRIOR = 0.02
@@ -32,7 +32,7 @@ class TinyFound(NamedTuple):
     coefficients : (B, G, K) tensor
         Of the cell's mask, in terms of the basis.
     basis : (B, K, h, w) tensor
-        Maps at half the size of the padded picture, common to all masks of it.
+        Maps at a quarter of the size of the padded picture, common to all masks of it.
     """
 
     logits: Tensor
@@ -92,8 +92,7 @@ class TinyNetwork(nn.Module):
         self.out = nn.Conv2d(middle, class_count + 4 + maps + BLOB, 1)
         self.detail = _Unit(middle, width, 1)
         self.mix = _Unit(width, width)
-        # Four values a cell are shuffled into 2 x 2 pixels: maps of half the size at the price of a quarter.
-        self.basis = nn.Conv2d(width, 4 * maps, 1)
+        self.basis = nn.Conv2d(width, maps, 1)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -116,7 +115,7 @@ class TinyNetwork(nn.Module):
         cells = self.out(self.head(fused)).float()
         detail = self.detail(fused)
         detail = self.mix(quarter + functional.interpolate(detail, scale_factor=2.0, mode="nearest"))
-        maps = functional.pixel_shuffle(self.basis(detail).float(), 2)
+        maps = self.basis(detail).float()
         rows, columns = cells.shape[2:]
         logits, sides, coefficients = (
             cells.flatten(2).transpose(1, 2).split([self.class_count, 4, self.maps + BLOB], dim=2)

@@ -25,8 +25,10 @@ if TYPE_CHECKING:
 
 __all__ = ["OPTIMIZERS", "SCHEDULES", "Recipe", "TrainingRun", "learning_rate_at", "train"]
 
-READ_EVERY = 50
-"""Iterations on an accelerator from one reading of losses to the next: each makes the host wait for the device."""
+READ_EVERY = {"cpu": 1}
+"""Iterations from one reading of losses to the next, by kind of device: each reading makes the host wait for it."""
+
+SELDOM = 50
 
 WARM_UPS = 3
 
@@ -100,7 +102,7 @@ def train(
         copy_from_first(torch, module)
     start = len(losses)
     stop = recipe.iterations if stop_after is None else min(stop_after, recipe.iterations)
-    read_every = 1 if device.type == "cpu" else READ_EVERY
+    read_every = READ_EVERY.get(device.type, SELDOM)
     waiting: list[Any] = []
     progress = current_progress()
     progress.start(label, max(stop - start, 0))

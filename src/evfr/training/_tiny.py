@@ -209,7 +209,7 @@ def _masks(
     if not len(cells):
         return np.zeros((0, height, width), np.bool_)
     logits = modules.mask_logits(told.coefficients[place, cells][None], told.basis[place, None])
-    whole = functional.interpolate(logits, scale_factor=2.0, mode="bilinear", align_corners=False)
+    whole = functional.interpolate(logits, scale_factor=float(modules.BASIS_STRIDE), mode="bilinear", align_corners=False)
     masks: NDArray[np.bool_] = (whole[0, :, :height, :width] > 0).cpu().numpy()
     x, y = np.arange(width) + 0.5, np.arange(height) + 0.5
     across = (x >= boxes[:, 0:1] - 1) & (x <= boxes[:, 2:3] + 1)
