@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from evfr._core.labelled import IGNORE_ID
-from evfr.augmentation._copy_paste import checked_category, pasted, subset
+from evfr.augmentation._copy_paste import checked_category, checked_source, pasted, subset
 from evfr.augmentation._jitter import JITTER_RANGES, checked_map, placed, placement
 
 if TYPE_CHECKING:
@@ -85,15 +84,7 @@ def augment(
         return augmented(image, ids, category, None, augmentation, _draw(rng, None))
     if source is None:
         raise ValueError(f"copy_paste is {augmentation.copy_paste} but there is no source to paste from")
-    checked_map(source[0], source[1])
-    checked_category(source[1], source[2])
-    if source[1].shape != ids.shape:
-        raise ValueError(f"the two pictures must have one size, got {ids.shape} and {source[1].shape}")
-    if len(category) + len(source[2]) >= IGNORE_ID:
-        raise ValueError(
-            f"{len(category)} and {len(source[2])} objects are too many for one map: "
-            f"together they can be {IGNORE_ID - 1} at most; leave out unused numbers"
-        )
+    checked_source(ids, category, source)
     return augmented(image, ids, category, source, augmentation, _draw(rng, len(source[2])))
 
 

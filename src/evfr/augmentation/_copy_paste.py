@@ -13,7 +13,16 @@ if TYPE_CHECKING:
     from numpy.random import Generator
     from numpy.typing import NDArray
 
-__all__ = ["MAX_BOX_MOVE", "MIN_AREA", "RULE_SIDE", "checked_category", "copy_paste", "pasted", "subset"]
+__all__ = [
+    "MAX_BOX_MOVE",
+    "MIN_AREA",
+    "RULE_SIDE",
+    "checked_category",
+    "checked_source",
+    "copy_paste",
+    "pasted",
+    "subset",
+]
 
 RULE_SIDE = 1024
 """Longer side in pixels of the pictures that the two limits below are given for."""
@@ -77,16 +86,8 @@ def copy_paste(
        arXiv:2012.07177.
     """
     checked_map(image, ids)
-    checked_map(source_image, source_ids)
     checked_category(ids, category)
-    checked_category(source_ids, source_category)
-    if source_ids.shape != ids.shape:
-        raise ValueError(f"the two pictures must have one size, got {ids.shape} and {source_ids.shape}")
-    if len(category) + len(source_category) >= IGNORE_ID:
-        raise ValueError(
-            f"{len(category)} and {len(source_category)} objects are too many for one map: "
-            f"together they can be {IGNORE_ID - 1} at most; leave out unused numbers"
-        )
+    checked_source(ids, category, (source_image, source_ids, source_category))
     uniforms = rng.random(1 + len(source_category))
     chosen = subset(uniforms, source_ids, source_category)
     return pasted(
@@ -173,4 +174,27 @@ def checked_category(ids: NDArray[np.uint8], category: NDArray[np.int16]) -> Non
     if bad:
         raise ValueError(
             f"the map has object {bad[0]}, which has no class: category has {len(category)} numbers"
+        )
+
+
+def checked_source(
+    ids: NDArray[np.uint8],
+    category: NDArray[np.int16],
+    source: tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.int16]],
+) -> None:
+    """Refuse a source that does not fit a picture that is to receive its objects.
+
+    Raises
+    ------
+    ValueError
+        If the source does not fit itself or the picture's size, or both have too many objects for one map.
+    """
+    checked_map(source[0], source[1])
+    checked_category(source[1], source[2])
+    if source[1].shape != ids.shape:
+        raise ValueError(f"the two pictures must have one size, got {ids.shape} and {source[1].shape}")
+    if len(category) + len(source[2]) >= IGNORE_ID:
+        raise ValueError(
+            f"{len(category)} and {len(source[2])} objects are too many for one map: "
+            f"together they can be {IGNORE_ID - 1} at most; leave out unused numbers"
         )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from evfr._core.labelled import IGNORE_ID
 from evfr._core.lazy import require
 from evfr.augmentation._copy_paste import MAX_BOX_MOVE, MIN_AREA, RULE_SIDE
-from evfr.augmentation._jitter import JITTER_RANGES, PAD_GREY
+from evfr.training._batch_placement import chosen_bytes, placed_batch
 
 if TYPE_CHECKING:
     from evfr.augmentation import Augmentation
@@ -73,7 +73,7 @@ def augment_batch(
     Returns
     -------
     images : (B, 3, H, W) uint8 tensor
-        The changed pictures.
+        The changed pictures; the tensor that was given where nothing is done.
     ids : (B, H, W) uint8 tensor
         Their objects, numbered as before; M + k for object k of the source.
     category : (B, M) or (B, M + S) int16 tensor
@@ -127,31 +127,30 @@ def augmented_batch(
 ) -> tuple[Any, Any, Any]:
     """Change a batch as the drawn numbers say."""
     torch = require("torch", extra="train")
-    images, ids = _placed(torch, images, ids, augmentation, draws.place)
-    before = _extents(torch, ids, category.shape[1])
-    category = torch.where(before.area > 0, category, -1)
+    images, ids = placed_batch(torch, images, ids, augmentation, draws.place)
+    batch, count = category.shape
     if sources is None:
-        return images, ids, category
-    source_images, source_ids = _placed(torch, sources[0], sources[1], augmentation, draws.source_place)
+        is_there = _pixels(torch, ids.flatten(1).long(), 256)[:, 1 : count + 1] > 0
+        return images, ids, category.masked_fill(~is_there, -1)
+    source_images, source_ids = placed_batch(torch, sources[0], sources[1], augmentation, draws.source_place)
     source_numbers = source_ids.flatten(1).long()
     chosen = _subset(torch, source_numbers, sources[2], draws.chosen)
     chosen &= (draws.paste < augmentation.copy_paste)[:, None]
-    batch, count = category.shape
-    lookup = torch.zeros(batch, 256, dtype=torch.bool, device=ids.device)
-    lookup[:, 1 : chosen.shape[1] + 1] = chosen
-    is_pasted = lookup.gather(1, source_numbers).view(ids.shape)
-    kept = torch.where(is_pasted, 0, ids)
-    after = _extents(torch, kept, count)
-    scale = max(ids.shape[1:]) / RULE_SIDE
-    moved = torch.stack([(a - b).abs() for a, b in zip(after.box, before.box, strict=True)]).amax(0)
-    stays = (after.area > 0) & ((moved <= MAX_BOX_MOVE * scale) | (after.area > MIN_AREA * scale**2))
-    numbers = torch.arange(256, dtype=torch.uint8, device=ids.device).repeat(batch, 1)
-    numbers[:, 1 : count + 1].masked_fill_(~stays, IGNORE_ID)
-    labels = numbers.gather(1, kept.flatten(1).long()).view(ids.shape)
+    # A byte of ones where a pixel is pasted.
+    lookup = torch.zeros(batch, 256, dtype=torch.uint8, device=ids.device)
+    lookup[:, 1 : chosen.shape[1] + 1] = chosen.to(torch.uint8).mul_(255)
+    bits = lookup.gather(1, source_numbers).view(ids.shape)
+    # Two slots for each object, for what remains of it and for what goes; the last two are for what is ignored.
+    slots = ids.clamp(max=count + 1).short().mul_(2).add_(bits & 1).long()
+    stays = _stays(torch, slots, count)
+    relabel = torch.arange(count + 2, dtype=torch.uint8, device=ids.device).repeat(batch, 1)
+    relabel[:, 1 : count + 1].masked_fill_(~stays, IGNORE_ID)
+    relabel[:, count + 1] = IGNORE_ID
+    labels = relabel[:, :, None].expand(-1, -1, 2).flatten(1).gather(1, slots.flatten(1)).view(ids.shape)
     return (
-        torch.where(is_pasted[:, None], source_images, images),
-        torch.where(is_pasted, source_ids + count, labels),
-        torch.cat([torch.where(stays, category, -1), torch.where(chosen, sources[2], -1)], 1),
+        chosen_bytes(bits[:, None], source_images, images),
+        chosen_bytes(bits, source_ids + count, labels),
+        torch.cat([category.masked_fill(~stays, -1), sources[2].masked_fill(~chosen, -1)], 1),
     )
 
 
@@ -186,101 +185,49 @@ def noised_batch(images: Any, noise_std: Any, generator: Any) -> Any:
     return noise.mul_(noise_std).add_(images).round_().clamp_(0, 255).to(torch.uint8)
 
 
-class _Extents(NamedTuple):
-    """Pixels (B, M) of each object, and its four (B, M) first and last rows and columns."""
-
-    area: Any
-    box: tuple[Any, Any, Any, Any]
-
-
-def _extents(torch: Any, ids: Any, count: int) -> _Extents:
-    batch, height, width = ids.shape
-    slots = count + 1
-    numbers = torch.where(ids > count, 0, ids).int()
-    rows = torch.arange(height, device=ids.device, dtype=torch.int32)[:, None]
-    columns = torch.arange(width, device=ids.device, dtype=torch.int32)
-    per_row = torch.zeros(batch, slots * height, dtype=torch.int32, device=ids.device)
-    one = torch.ones((), dtype=torch.int32, device=ids.device).expand(batch, height * width)
-    per_row.scatter_add_(1, (numbers * height + rows).flatten(1).long(), one)
-    per_row = per_row.view(batch, slots, height)[:, 1:]
-    is_column = torch.zeros(batch, slots * width, dtype=torch.bool, device=ids.device)
-    is_column.scatter_(1, (numbers * width + columns).flatten(1).long(), True)
-    is_column = is_column.view(batch, slots, width)[:, 1:]
-    return _Extents(per_row.sum(2), (*_ends(torch, per_row > 0), *_ends(torch, is_column)))
+def _pixels(torch: Any, slots: Any, count: int) -> Any:
+    """Count how many of (B, P) pixels fall into each of ``count`` slots; torch.bincount would wait for the device."""
+    counts = torch.zeros(len(slots), count, dtype=torch.int32, device=slots.device)
+    one = torch.ones((), dtype=torch.int32, device=slots.device)
+    return counts.scatter_add_(1, slots, one.expand(slots.shape))
 
 
-def _ends(torch: Any, seen: Any) -> tuple[Any, Any]:
-    """Return the first and last of (B, M, L); L and -1 where there is none."""
-    length = seen.shape[2]
-    at = torch.arange(length, device=seen.device)
-    return torch.where(seen, at, length).amin(2), torch.where(seen, at, -1).amax(2)
+def _stays(torch: Any, slots: Any, count: int) -> Any:
+    """Say which of M objects are still there, of slots (B, H, W): (B, M) bool."""
+    batch, height, width = slots.shape
+    counts = []
+    for size, shape in ((height, (height, 1)), (width, (width,))):
+        places = torch.arange(size, device=slots.device).view(shape)
+        found = _pixels(torch, torch.add(places, slots, alpha=size).flatten(1), 2 * (count + 2) * size)
+        counts.append(found.view(batch, count + 2, 2, size)[:, 1:-1])
+    scale = max(height, width) / RULE_SIDE
+    moved = torch.stack([_moved(torch, found) for found in counts]).amax(0)
+    area = counts[0][:, :, 0].sum(2)
+    return (area > 0) & ((moved <= MAX_BOX_MOVE * scale) | (area > MIN_AREA * scale**2))
+
+
+def _moved(torch: Any, counts: Any) -> Any:
+    """Return how far the ends move along an axis when pixels go, of counts (B, M, 2, L) that remain and that go."""
+    size = counts.shape[3]
+    places = torch.arange(size, device=counts.device)
+    moved = []
+    for order in (places, size - 1 - places):
+        # The least place with a pixel: the others count as ``size``.
+        after = order.masked_fill(counts[:, :, 0] == 0, size).amin(2)
+        before = order.masked_fill(counts.sum(2) == 0, size).amin(2)
+        moved.append(after - before)
+    return torch.maximum(*moved)
 
 
 def _subset(torch: Any, source_numbers: Any, source_category: Any, chosen: Any) -> Any:
     batch, count = source_category.shape
-    is_there = torch.zeros(batch, 256, dtype=torch.bool, device=source_category.device)
-    is_there.scatter_(1, source_numbers, True)
-    is_there = is_there[:, 1 : count + 1] & (source_category >= 0)
+    is_there = (_pixels(torch, source_numbers, 256)[:, 1 : count + 1] > 0) & (source_category >= 0)
     wanted = (chosen[:, 0] * (is_there.sum(1) + 1)).long()
-    order = torch.where(is_there, chosen[:, 1:], 2.0).argsort(dim=1, stable=True)
+    order = chosen[:, 1:].masked_fill(~is_there, 2.0).argsort(dim=1, stable=True)
     rank = torch.zeros_like(order).scatter_(
         1, order, torch.arange(count, device=order.device).expand(batch, count)
     )
     return rank < wanted[:, None]
-
-
-def _placed(torch: Any, images: Any, ids: Any, augmentation: Augmentation, uniforms: Any) -> tuple[Any, Any]:
-    is_mirrored = uniforms[:, 1] < augmentation.flip
-    if augmentation.jitter == "none":
-        if not augmentation.flip:
-            return images, ids
-        return (
-            torch.where(is_mirrored[:, None, None, None], images.flip(3), images),
-            torch.where(is_mirrored[:, None, None], ids.flip(2), ids),
-        )
-    low, high = JITTER_RANGES[augmentation.jitter]
-    scale = low + (high - low) * uniforms[:, 0]
-    batch, height, width = ids.shape
-    down = _axis(torch, height, scale, uniforms[:, 2])
-    across = _axis(torch, width, scale, uniforms[:, 3])
-    columns = torch.where(is_mirrored[:, None], width - 1 - across.nearest, across.nearest)
-    weights = torch.where(is_mirrored[:, None, None], across.weights.flip(2), across.weights)
-    is_inside = down.is_inside[:, :, None] & across.is_inside[:, None, :]
-    first = torch.arange(batch, device=ids.device)[:, None, None]
-    moved = torch.where(is_inside, ids[first, down.nearest[:, :, None], columns[:, None, :]], 0)
-    # Two products of matrices are the fastest way to resize each picture by its own factor, on both kinds of device.
-    rows = images.permute(0, 2, 1, 3).to(torch.float32, memory_format=torch.contiguous_format)
-    rows = torch.bmm(down.weights, rows.view(batch, height, 3 * width))
-    picture = torch.bmm(rows.view(batch, height * 3, width), weights.transpose(1, 2))
-    picture = picture.view(batch, height, 3, width).permute(0, 2, 1, 3)
-    picture = torch.where(is_inside[:, None], picture.round().clamp(0, 255), PAD_GREY)
-    return picture.to(torch.uint8, memory_format=torch.contiguous_format), moved
-
-
-class _Axis(NamedTuple):
-    """Where L pixels along an axis come from: (B, L) is_inside and nearest, (B, L, L) float32 weights."""
-
-    is_inside: Any
-    nearest: Any
-    weights: Any
-
-
-def _axis(torch: Any, size: int, scale: Any, uniform: Any) -> _Axis:
-    resized = (scale * size + 0.5).long().clamp(min=1)
-    room = size - resized
-    step = (uniform * (room.abs() + 1)).long()
-    offset = torch.where(room >= 0, step, -step)
-    places = torch.arange(size, device=scale.device)
-    at = places - offset[:, None]
-    is_inside = (at >= 0) & (at < resized[:, None])
-    twice = (2 * at + 1) * size
-    nearest = torch.div(twice, 2 * resized[:, None], rounding_mode="floor").clamp(0, size - 1)
-    # A triangle as wide as two pixels of the smaller of the two pictures, so that made smaller they are averaged.
-    ratio = size / resized.to(torch.float32)
-    centre = twice.to(torch.float32) / (2 * resized[:, None])
-    far = (places + 0.5 - centre[:, :, None]).abs() / ratio.clamp(min=1)[:, None, None]
-    weights = (1 - far).clamp(min=0)
-    return _Axis(is_inside, nearest, weights / weights.sum(2, keepdim=True).clamp(min=1e-6))
 
 
 def _check(torch: Any, images: Any, ids: Any, category: Any) -> None:
