@@ -14,6 +14,7 @@ from evfr._core.packed import (
     sequence_iou,
     sequence_iou_row,
     shared_area,
+    shared_area_pairs,
     shared_area_rows,
 )
 from helpers.drawn_sequences import box_mask, dense_iou, drawn_masks, rle
@@ -173,6 +174,34 @@ def test_other_lengths_and_sizes():
             ValueError, match=r"of 1 frames of 12x10 pixels cannot be compared with those of 2 frames"
         ):
             compare(a, b)
+
+
+def test_listed_pairs():
+    """Any pairs, one named twice: entries of the whole table."""
+    sides = [
+        pack_sequences(
+            [
+                [box_mask(30, 90, i, i, 60 + i, 20), None if i == 1 else box_mask(30, 90, 0, 0, 9, 9 + i)]
+                for i in rows
+            ],
+            height=30,
+            width=90,
+            frame_count=2,
+        )
+        for rows in (range(4), range(3, 8))
+    ]
+    rows = [3, 0, 1, 3], [0, 4, 2, 0]
+    whole = shared_area(*sides)
+    assert shared_area_pairs(sides[0], rows[0], sides[1], rows[1]).tolist() == whole[rows].tolist()
+    assert shared_area_pairs(sides[0], [], sides[1], []).shape == (0,)
+    with pytest.raises(ValueError, match="pairs need two rows each, got 2 and 1 rows"):
+        shared_area_pairs(sides[0], [0, 1], sides[1], [0])
+    with pytest.raises(ValueError, match=r"rows must lie in 0\.\.4, got 5 to 5"):
+        shared_area_pairs(sides[0], [0], sides[1], [5])
+    with pytest.raises(ValueError, match=r"rows must lie in 0\.\.3, got -1 to 0"):
+        shared_area_pairs(sides[0], [-1, 0], sides[1], [0, 0])
+    with pytest.raises(ValueError, match="cannot be compared with those of"):
+        shared_area_pairs(sides[0], [0], pack_sequences([], height=3, width=9, frame_count=2), [0])
 
 
 @pytest.mark.parametrize("row", [-1, 1])

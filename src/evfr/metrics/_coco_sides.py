@@ -80,7 +80,7 @@ def true_side(
     width: int,
 ) -> Side:
     """Return the true objects; a crowd of every class is there once a class."""
-    side = _side(truth, _TRUE, on)
+    side = _side(truth, _TRUE, on=on, height=height, width=width)
     if areas is not None:
         stated = [np.asarray(item, np.float64) for item in areas]
         if [item.shape for item in stated] != [(len(item),) for item in truth]:
@@ -104,7 +104,7 @@ def found_side(
     found: Sequence[FrameObjects], class_count: int, limit: int, *, on: str, height: int, width: int
 ) -> tuple[Side, NDArray[np.int64], NDArray[np.int64]]:
     """Return the best ``limit`` of each picture and class, their ranks, and how many more each picture has."""
-    side = _side(found, _FOUND, on)
+    side = _side(found, _FOUND, on=on, height=height, width=width)
     _refuse(side, _FOUND, _is_unknown(side.category, class_count), _no_class(class_count))
     _refuse(side, _FOUND, side.is_crowd, "is a crowd: only true objects may be regions that are not judged")
     _refuse(side, _FOUND, ~np.isfinite(side.score), "has no finite score: it orders the detections")
@@ -153,14 +153,14 @@ def iou_of_groups(found: Side, truth: Side, groups: NDArray[np.int64]) -> NDArra
     return iou
 
 
-def _side(pictures: Sequence[FrameObjects], what: str, on: str) -> Side:
+def _side(pictures: Sequence[FrameObjects], what: str, *, on: str, height: int, width: int) -> Side:
     """Return the objects as they are given; areas come later."""
-    lengths = [len(item) for item in pictures]
-    count = sum(lengths)
+    lengths = np.array([len(item) for item in pictures], np.int64)
+    count = int(lengths.sum())
     side = Side(
         np.repeat(np.arange(len(lengths)), lengths),
         np.concatenate([np.zeros(0, np.int64), *[item.category for item in pictures]]).astype(np.int64),
-        np.arange(count) - np.repeat(np.cumsum(lengths, dtype=np.int64) - lengths, lengths),
+        np.arange(count) - np.repeat(np.cumsum(lengths) - lengths, lengths),
         np.concatenate([np.zeros(0), *[item.score for item in pictures]]),
         np.full(count, np.nan),
         np.concatenate([np.zeros(0, np.bool_), *[item.is_crowd for item in pictures]]),
@@ -170,15 +170,13 @@ def _side(pictures: Sequence[FrameObjects], what: str, on: str) -> Side:
     if on == "boxes":
         boxes = side.boxes_xyxy
         is_wrong = np.asarray(~np.isfinite(boxes).all(axis=1) | (boxes[:, 2:] < boxes[:, :2]).any(axis=1))
-        _refuse(
-            side,
-            what,
-            is_wrong,
-            "has no box x0 <= x1, y0 <= y1 of finite numbers: compare masks, or give it one",
-        )
+        _refuse(side, what, is_wrong, "has no box x0 <= x1, y0 <= y1: compare masks, or give it one")
     else:
         is_bare = np.array([mask is None for mask in side.masks], np.bool_)
         _refuse(side, what, is_bare, "has no mask: compare boxes, or give it one")
+        sizes = [(mask.height, mask.width) for mask in side.masks if mask is not None]
+        is_other = np.array([size != (height, width) for size in sizes], np.bool_)
+        _refuse(side, what, is_other, f"has a mask of another size than {width}x{height}: scale it")
     return side
 
 
