@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from evfr._core.rng import generator
+from evfr.experiments._student import combine_errors, t_bounds
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -23,11 +22,7 @@ __all__ = [
     "hierarchical_bootstrap",
     "hierarchical_interval",
     "paired",
-    "t_quantile",
-    "t_tail",
 ]
-
-_BY_NORMAL = 1e6  # from so many degrees of freedom on, t and normal agree to 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +45,8 @@ class PairedDifference:
         Standard deviation of one seed's difference; NaN below two seeds.
     clip_sd : float
         Standard error that the choice of test clips adds; 0 where the test clips are all there is.
+    clip_degrees : float or None
+        Its degrees of freedom.
     degrees : float
         Degrees of freedom of the t distribution; 0 below two seeds.
     confidence : float
@@ -65,6 +62,7 @@ class PairedDifference:
     missing: int
     seed_sd: float
     clip_sd: float
+    clip_degrees: float | None
     degrees: float
     confidence: float
 
@@ -84,7 +82,9 @@ class Interval:
     seed_sd : float
         Standard deviation from seed to seed, every clip at weight 1; NaN below two seeds.
     clip_sd : float
-        Standard error that the choice of clips adds; goes to `judge` as it is.
+        Standard error that the choice of clips adds; NaN where one clip is all there is.
+    clip_degrees : float or None
+        Degrees of freedom of ``clip_sd``; None where it is 0 or NaN.
     degrees : float
         Degrees of freedom of the t distribution (Satterthwaite).
     seeds, clips : int
@@ -102,82 +102,12 @@ class Interval:
     one_sided_high: float
     seed_sd: float
     clip_sd: float
+    clip_degrees: float | None
     degrees: float
     seeds: int
     clips: int
     missing: int
     missing_draws: int
-
-
-def t_tail(x: float, degrees: float) -> float:
-    """Return P(T > x) of Student's t, by the incomplete beta function's continued fraction (Lentz 1976).
-
-    Parameters
-    ----------
-    x : float
-        Any number.
-    degrees : float
-        Above 0; need not be whole.
-
-    Returns
-    -------
-    float
-        In [0, 1], to about 1e-12.
-    """
-    if degrees >= _BY_NORMAL:
-        return NormalDist().cdf(-x)
-    tail = 0.5 * _incomplete_beta(degrees / 2, 0.5, degrees / (degrees + x * x))
-    return tail if x >= 0 else 1.0 - tail
-
-
-@functools.lru_cache(maxsize=4096)
-def t_quantile(probability: float, degrees: float) -> float:
-    """Return the quantile of Student's t: Newton's steps on `t_tail`, kept inside a bracket.
-
-    Parameters
-    ----------
-    probability : float
-        In (0, 1).
-    degrees : float
-        Above 0; need not be whole.
-
-    Returns
-    -------
-    float
-        x with P(T <= x) = probability, to about 1e-9.
-
-    Raises
-    ------
-    ValueError
-        If an argument is out of range.
-    """
-    if not 0.0 < probability < 1.0:
-        raise ValueError(f"a quantile needs a probability in (0, 1), got {probability}")
-    if not degrees > 0.0:
-        raise ValueError(f"Student's t needs more than 0 degrees of freedom, got {degrees}")
-    z = NormalDist().inv_cdf(probability)
-    if degrees >= _BY_NORMAL:
-        return z
-    if probability == 0.5:
-        return 0.0
-    if probability < 0.5:
-        return -t_quantile(1.0 - probability, degrees)
-    target = 1.0 - probability
-    low, high = 0.0, max(2.0 * z, 1.0)
-    while t_tail(high, degrees) > target:
-        low, high = high, 2.0 * high
-    x = 0.5 * (low + high)
-    scale = math.exp(math.lgamma((degrees + 1) / 2) - math.lgamma(degrees / 2)) / math.sqrt(degrees * math.pi)
-    for _ in range(200):
-        excess = t_tail(x, degrees) - target
-        low, high = (x, high) if excess > 0 else (low, x)
-        step = excess / (scale * (1 + x * x / degrees) ** (-(degrees + 1) / 2))
-        previous, x = x, x + step
-        if not low <= x <= high:
-            x = 0.5 * (low + high)
-        if abs(x - previous) <= 1e-11 * max(1.0, x):
-            break
-    return x
 
 
 def paired(
@@ -186,7 +116,7 @@ def paired(
     *,
     confidence: float = 0.95,
     clip_sd: float = 0.0,
-    clip_count: int | None = None,
+    clip_degrees: float | None = None,
 ) -> PairedDifference:
     """Compare two arms over common seeds by the paired t interval (Student 1908).
 
@@ -199,8 +129,8 @@ def paired(
         In (0.5, 1).
     clip_sd : float
         Standard error that the choice of test clips adds (`Interval.clip_sd`); 0 where they are all there is.
-    clip_count : int or None
-        Test clips behind ``clip_sd``, 2 or more; must be given with it.
+    clip_degrees : float or None
+        Its degrees of freedom (`Interval.clip_degrees`), above 0; must be given with it.
 
     Returns
     -------
@@ -216,7 +146,7 @@ def paired(
     -----
     The mean's variance is s^2 / S + clip_sd^2, where s is the standard deviation of the seeds' differences; its
     degrees of freedom are those of Satterthwaite (1946),
-    (s^2 / S + clip_sd^2)^2 / ((s^2 / S)^2 / (S - 1) + clip_sd^4 / (K - 1)).
+    (s^2 / S + clip_sd^2)^2 / ((s^2 / S)^2 / (S - 1) + clip_sd^4 / clip_degrees).
 
     References
     ----------
@@ -238,8 +168,8 @@ def paired(
     _check_confidence(confidence)
     if not (clip_sd >= 0.0 and math.isfinite(clip_sd)):
         raise ValueError(f"clip_sd must be 0 or more, got {clip_sd}")
-    if clip_sd > 0.0 and (clip_count is None or clip_count < 2):
-        raise ValueError(f"clip_sd needs clip_count, 2 or more, got {clip_count}")
+    if clip_sd > 0.0 and not (clip_degrees is not None and clip_degrees > 0.0):
+        raise ValueError(f"clip_sd needs clip_degrees, above 0, got {clip_degrees}")
     both = np.isfinite(first) & np.isfinite(second)
     difference = first[both] - second[both]
     n = len(difference)
@@ -248,10 +178,11 @@ def paired(
     # Equal differences (0.3 - 0.1 and 0.5 - 0.3) differ by rounding; that is no spread.
     if n > 1 and sd <= 1e-12 * max(1.0, float(np.abs(first[both]).max()), float(np.abs(second[both]).max())):
         sd = 0.0
-    error, degrees = _combine(sd, n, clip_sd, clip_count or 0)
-    low, high, one_low, one_high = _bounds(mean, error, degrees, confidence)
+    error, degrees = combine_errors(sd, n, clip_sd, clip_degrees)
+    low, high, one_low, one_high = t_bounds(mean, error, degrees, confidence)
     return PairedDifference(
-        mean, low, high, one_low, one_high, n, len(first) - n, sd, clip_sd, degrees, confidence
+        *(mean, low, high, one_low, one_high, n, len(first) - n),
+        *(sd, clip_sd, clip_degrees, degrees, confidence),
     )
 
 
@@ -338,19 +269,11 @@ def hierarchical_interval(
     seeds = len(values)
     value = float(values.mean()) if seeds else math.nan
     seed_sd = float(values.std(ddof=1)) if seeds > 1 else math.nan
-    if clips < 2 or len(table) < 2 or not seeds:
-        clip_sd = math.nan
-    else:
-        factor = (clips + 1) / (clips - 1)
-        clip_variance = factor * float(table.mean(axis=1).var(ddof=1))
-        if seeds > 1:
-            shift = table - values
-            clip_variance -= factor * float(shift.var(axis=1, ddof=1).mean()) / seeds
-        clip_sd = math.sqrt(max(clip_variance, 0.0))
-    error, degrees = _combine(seed_sd, seeds, 0.0 if math.isnan(clip_sd) else clip_sd, clips)
-    low, high, one_low, one_high = _bounds(value, error, degrees, confidence)
+    clip_sd, clip_degrees = _clip_error(values, table, clips)
+    error, degrees = combine_errors(seed_sd, seeds, 0.0 if math.isnan(clip_sd) else clip_sd, clip_degrees)
+    low, high, one_low, one_high = t_bounds(value, error, degrees, confidence)
     return Interval(
-        *(value, low, high, one_low, one_high, seed_sd, clip_sd, degrees),
+        *(value, low, high, one_low, one_high, seed_sd, clip_sd, clip_degrees, degrees),
         *(seeds, clips, int((~usable).sum()), int((~is_drawn).sum())),
     )
 
@@ -410,28 +333,24 @@ def hierarchical_bootstrap(
     return hierarchical_interval(whole, drawn, clips=clips, confidence=confidence)
 
 
-def _combine(seed_sd: float, seeds: int, clip_sd: float, clips: int) -> tuple[float, float]:
-    """Return the standard error of a mean over seeds and clips, and its degrees of freedom; (inf, 0) unknown."""
-    if seeds < 2:
-        return math.inf, 0.0
-    of_seeds, of_clips = seed_sd**2 / seeds, clip_sd**2
-    total = of_seeds + of_clips
-    if total == 0.0:
-        return 0.0, float(seeds - 1)
-    shares = of_seeds**2 / (seeds - 1) + (of_clips**2 / (clips - 1) if of_clips else 0.0)
-    return math.sqrt(total), total**2 / shares
-
-
-def _bounds(
-    mean: float, error: float, degrees: float, confidence: float
-) -> tuple[float, float, float, float]:
-    if math.isnan(mean):
-        return math.nan, math.nan, math.nan, math.nan
-    if math.isinf(error):
-        return -math.inf, math.inf, -math.inf, math.inf
-    two = t_quantile(0.5 + confidence / 2, degrees) * error
-    one = t_quantile(confidence, degrees) * error
-    return mean - two, mean + two, mean - one, mean + one
+def _clip_error(
+    values: NDArray[np.float64], drawn: NDArray[np.float64], clips: int
+) -> tuple[float, float | None]:
+    """Return the standard error that the clips add to a mean over seeds, and its degrees of freedom."""
+    seeds = len(values)
+    if clips < 2 or len(drawn) < 2 or not seeds:
+        return math.nan, None
+    factor = (clips + 1) / (clips - 1)
+    of_mean = factor * float(drawn.mean(axis=1).var(ddof=1))
+    shared = 0.0
+    if seeds > 1:
+        shared = factor * float((drawn - values).var(axis=1, ddof=1).mean()) / seeds
+    variance = of_mean - shared
+    if variance <= 0.0:
+        return 0.0, None
+    # A difference of two mean squares has fewer degrees than K - 1: their errors add, their values do not.
+    spread = of_mean**2 / (clips - 1) + shared**2 / max((clips - 1) * (seeds - 1), 1)
+    return math.sqrt(variance), variance**2 / spread
 
 
 def _scores(values: ArrayLike, name: str) -> NDArray[np.float64]:
@@ -447,30 +366,3 @@ def _scores(values: ArrayLike, name: str) -> NDArray[np.float64]:
 def _check_confidence(confidence: float) -> None:
     if not 0.5 < confidence < 1.0:
         raise ValueError(f"confidence must be in (0.5, 1), for example 0.95, got {confidence}")
-
-
-def _incomplete_beta(a: float, b: float, x: float) -> float:
-    """Return I_x(a, b), regularised."""
-    if x <= 0.0 or x >= 1.0:
-        return float(x >= 1.0)
-    if x > (a + 1) / (a + b + 2):
-        return 1.0 - _incomplete_beta(b, a, 1.0 - x)
-    front = math.exp(
-        math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x)
-    )
-    tiny = 1e-300
-    c, d = 1.0, 1.0 / max(1.0 - (a + b) * x / (a + 1), tiny)
-    fraction = d
-    for m in range(1, 1000):
-        for step in (
-            m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m)),
-            -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1)),
-        ):
-            d = 1.0 + step * d
-            d = 1.0 / (d if abs(d) > tiny else tiny)
-            c = 1.0 + step / c
-            c = c if abs(c) > tiny else tiny
-            fraction *= c * d
-        if abs(c * d - 1.0) < 1e-15:
-            break
-    return front * fraction / a

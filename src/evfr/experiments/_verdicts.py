@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from evfr.experiments._statistics import PairedDifference, paired, t_quantile
+from evfr.experiments._statistics import PairedDifference, paired
+from evfr.experiments._student import combine_errors, t_quantile
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -65,7 +67,7 @@ def judge(
     margin: float,
     confidence: float = 0.95,
     clip_sd: float = 0.0,
-    clip_count: int | None = None,
+    clip_degrees: float | None = None,
     name_a: str = "A",
     name_b: str = "B",
 ) -> Verdict:
@@ -83,8 +85,8 @@ def judge(
     clip_sd : float
         What the choice of test clips adds to the difference's standard error (`Interval.clip_sd`); 0 judges on these
         test clips alone.
-    clip_count : int or None
-        Test clips behind ``clip_sd``.
+    clip_degrees : float or None
+        Its degrees of freedom (`Interval.clip_degrees`).
     name_a, name_b : str
         Names of the arms in the text.
 
@@ -112,7 +114,7 @@ def judge(
     """
     if not (margin >= 0.0 and math.isfinite(margin)):
         raise ValueError(f"margin must be 0 or more, in the score's unit, got {margin}")
-    found = paired(a, b, confidence=confidence, clip_sd=clip_sd, clip_count=clip_count)
+    found = paired(a, b, confidence=confidence, clip_sd=clip_sd, clip_degrees=clip_degrees)
     pair = f"{name_a} - {name_b}"
     figures = _figures(found, margin)
     if found.n < 2:
@@ -120,7 +122,11 @@ def judge(
         why = "one seed has no spread" if found.n else "no seed has both scores"
         score = f"difference {_number(found.mean, 3)}, " if found.n else ""
         return _verdict(
-            "undecided", f"undecided: {more} more seeds ({pair}: {score}{why}{_missing(found)})", found, margin, more
+            "undecided",
+            f"undecided: {more} more seeds ({pair}: {score}{why}{_missing(found)})",
+            found,
+            margin,
+            more,
         )
     if found.seed_sd == 0.0 and (trap := _trap(a, b, found)):
         return _verdict("undecided", f"undecided: {trap} ({pair}: {figures})", found, margin, 0)
@@ -132,7 +138,7 @@ def judge(
         return _verdict("not worse", f"{text} ({figures})", found, margin, 0)
     if found.high < 0.0:
         return _verdict("worse", f"{name_a} is worse than {name_b} ({figures})", found, margin, 0)
-    needed = seeds_needed(found, margin=margin, clip_count=clip_count)
+    needed = seeds_needed(found, margin=margin)
     if needed is None:
         return _verdict("undecided", f"undecided: {_hopeless(found)} ({pair}: {figures})", found, margin, 0)
     more = needed - found.n
@@ -141,9 +147,7 @@ def judge(
     )
 
 
-def seeds_needed(
-    found: PairedDifference, *, margin: float, clip_count: int | None = None, power: float = 0.8
-) -> int | None:
+def seeds_needed(found: PairedDifference, *, margin: float, power: float = 0.8) -> int | None:
     """Return the seeds in all with which a verdict is likely, if mean and spread are as they were found.
 
     Parameters
@@ -152,8 +156,6 @@ def seeds_needed(
         Of two seeds or more.
     margin : float
         As given to `judge`.
-    clip_count : int or None
-        Test clips behind ``found.clip_sd``.
     power : float
         Chance of a verdict to plan for, in (0, 1).
 
@@ -175,28 +177,25 @@ def seeds_needed(
     """
     if not 0.0 < power < 1.0:
         raise ValueError(f"power must be in (0, 1), got {power}")
-    two_sided, one_sided = 0.5 + found.confidence / 2, found.confidence
-    claims = [(abs(found.mean), two_sided), (found.mean + margin, one_sided)]
-    first, last = found.n + 1, found.n + MOST_SEEDS
+    claims = [(abs(found.mean), 0.5 + found.confidence / 2), (found.mean + margin, found.confidence)]
+    needed = [_seeds_for(found, gap, level, power) for gap, level in claims if gap > 0.0]
+    return min((seeds for seeds in needed if seeds is not None), default=None)
 
-    def is_enough(seeds: int) -> bool:
-        of_seeds, of_clips = found.seed_sd**2 / seeds, found.clip_sd**2
-        error = math.sqrt(of_seeds + of_clips)
-        degrees: float = seeds - 1
-        if of_clips > 0.0 and clip_count is not None:
-            degrees = error**4 / (of_seeds**2 / (seeds - 1) + of_clips**2 / (clip_count - 1))
-        return any(
-            gap > (t_quantile(level, degrees) + t_quantile(power, degrees)) * error
-            for gap, level in claims
-            if gap > 0.0
-        )
 
-    if not is_enough(last):
+def _seeds_for(found: PairedDifference, gap: float, level: float, power: float) -> int | None:
+    """Return the fewest seeds for which (t_level + t_power) SE is below the gap."""
+    last = found.n + MOST_SEEDS
+    normal = NormalDist()
+    room = (gap / (normal.inv_cdf(level) + normal.inv_cdf(power))) ** 2 - found.clip_sd**2
+    if room <= 0.0 or found.seed_sd**2 / room > last:
         return None
-    while first < last:  # the error falls with the seeds: halve
-        middle = (first + last) // 2
-        first, last = (first, middle) if is_enough(middle) else (middle + 1, last)
-    return first
+    # t is above the normal law, so that no fewer seeds are enough.
+    for seeds in range(max(found.n + 1, math.ceil(found.seed_sd**2 / room)), last + 1):
+        error, degrees = combine_errors(found.seed_sd, seeds, found.clip_sd, found.clip_degrees)
+        degrees = max(degrees, found.degrees)
+        if (t_quantile(level, degrees) + t_quantile(power, degrees)) * error < gap:
+            return seeds
+    return None
 
 
 def _trap(a: ArrayLike, b: ArrayLike, found: PairedDifference) -> str | None:
