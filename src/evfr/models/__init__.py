@@ -17,6 +17,7 @@ from evfr.models._covos import CovosNetwork, covos_decoder, covos_network, low_l
 from evfr.models._detections import Detections, nms_rows, pick, scores_at
 from evfr.models._detector import Detector, as_detector, open_detector
 from evfr.models._maskrcnn import MaskRcnnDetector
+from evfr.models._maskrcnn_train import maskrcnn_network
 from evfr.models._onnx_classifier import OnnxClassifier
 from evfr.models._onnx_detector import OnnxDetector
 from evfr.models._onnx_segmenter import OnnxSegmenter
@@ -45,6 +46,7 @@ __all__ = [
     "covos_decoder",
     "covos_network",
     "low_level_features",
+    "maskrcnn_network",
     "nms_rows",
     "open_detector",
     "pick",

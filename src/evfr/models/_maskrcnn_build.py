@@ -10,7 +10,7 @@ from evfr._core.lazy import require
 from evfr.errors import InputError
 from evfr.models._state import load_by_name, rename
 
-__all__ = ["RESNETS", "build_from_state", "current_names"]
+__all__ = ["RESNETS", "backbone_in", "build_from_state", "current_names"]
 
 RESNETS: dict[str, tuple[bool, int, int, int]] = {
     "resnet18": (False, 2, 64, 64),
@@ -86,7 +86,7 @@ def build_from_state(
         If it is of another network, or tensors are missing, unknown or misshapen: all are listed.
     """
     given = current_names(state, path)
-    name = _backbone_in(given, path) if backbone == "auto" else backbone
+    name = backbone_in(given, path) if backbone == "auto" else backbone
     torch: Any = require("torch", extra="train")
     detection = "torchvision.models.detection"
     faster: Any = require(f"{detection}.faster_rcnn", extra="train")
@@ -162,7 +162,14 @@ def _widths(state: Mapping[str, Any], form: str) -> list[int]:
     return found
 
 
-def _backbone_in(state: Mapping[str, Any], path: Path) -> str:
+def backbone_in(state: Mapping[str, Any], path: Path) -> str:
+    """Return which of `RESNETS` the tensors below ``backbone.body.`` are of.
+
+    Raises
+    ------
+    InputError
+        If they are of none.
+    """
     body = "backbone.body.layer"
     _width(state, f"{body}1.0.conv2.weight", path)
     middle = state[f"{body}1.0.conv2.weight"].shape

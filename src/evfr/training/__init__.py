@@ -14,7 +14,15 @@ from evfr.training._covos import CovosSamples, covos_samples, train_covos
 from evfr.training._device_frames import DeviceFrames
 from evfr.training._hypercolumns import hypercolumns
 from evfr.training._iterations import iterations_for
+from evfr.training._learners import LEARNERS, Learner
 from evfr.training._loop import OPTIMIZERS, SCHEDULES, Recipe, TrainingRun, learning_rate_at, train
+from evfr.training._maskrcnn import (
+    MaskRcnn,
+    fit_maskrcnn,
+    load_maskrcnn,
+    predict_maskrcnn,
+    save_maskrcnn,
+)
 from evfr.training._segmentation import (
     Segmenter,
     fit_deep_unet,
@@ -36,6 +44,7 @@ from evfr.training._tiny import fit_tiny, load_tiny, predict_tiny, save_tiny
 from evfr.training._visits import visit_bounds, visits
 
 __all__ = [
+    "LEARNERS",
     "OPTIMIZERS",
     "SCHEDULES",
     "CovosSamples",
@@ -43,12 +52,15 @@ __all__ = [
     "HypercolumnSvm",
     "LabelledFrames",
     "LabelledPicture",
+    "Learner",
+    "MaskRcnn",
     "Recipe",
     "Segmenter",
     "SequenceClip",
     "TrainingRun",
     "covos_samples",
     "fit_deep_unet",
+    "fit_maskrcnn",
     "fit_svm",
     "fit_tiny",
     "fit_unet",
@@ -56,12 +68,15 @@ __all__ = [
     "hypercolumns",
     "iterations_for",
     "learning_rate_at",
+    "load_maskrcnn",
     "load_segmentation",
     "load_svm",
     "load_tiny",
+    "predict_maskrcnn",
     "predict_segmentation",
     "predict_svm",
     "predict_tiny",
+    "save_maskrcnn",
     "save_segmentation",
     "save_svm",
     "save_tiny",

@@ -6,7 +6,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-__all__ = ["Learner"]
+from evfr.training._maskrcnn import fit_maskrcnn, load_maskrcnn, predict_maskrcnn, save_maskrcnn
+from evfr.training._segmentation import (
+    fit_deep_unet,
+    fit_unet,
+    fit_vgg,
+    load_segmentation,
+    predict_segmentation,
+    save_segmentation,
+)
+from evfr.training._svm import fit_svm, load_svm, predict_svm, save_svm
+from evfr.training._tiny import fit_tiny, load_tiny, predict_tiny, save_tiny
+
+__all__ = ["LEARNERS", "Learner"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,3 +46,16 @@ class Learner:
     predict: Callable[..., Any]
     save: Callable[..., Any]
     load: Callable[..., Any]
+
+
+_PIXELS = predict_segmentation, save_segmentation, load_segmentation
+
+LEARNERS: dict[str, Learner] = {
+    "tiny": Learner("instances", fit_tiny, predict_tiny, save_tiny, load_tiny),
+    "maskrcnn": Learner("instances", fit_maskrcnn, predict_maskrcnn, save_maskrcnn, load_maskrcnn),
+    "unet": Learner("pixels", fit_unet, *_PIXELS),
+    "deep-unet": Learner("pixels", fit_deep_unet, *_PIXELS),
+    "vgg": Learner("pixels", fit_vgg, *_PIXELS),
+    "svm": Learner("pixels", fit_svm, predict_svm, save_svm, load_svm),
+}
+"""What learns from labelled clips, by name; torch is imported when one of them is called."""
