@@ -79,14 +79,16 @@ def entries(pictures, classes: int, *, on="masks", areas=None) -> list[dict]:
         for k, (x0, y0, x1, y1) in enumerate(objects.boxes_xyxy.tolist()):
             kind = int(objects.category[k])
             mask = objects.masks[k]
-            box, outline = [x0, y0, x1 - x0, y1 - y0], mask.to_coco()
+            box, outline = [x0, y0, x1 - x0, y1 - y0], mask.to_coco() if mask else []
             entry: dict = {"image_id": number}
             if np.isfinite(objects.score[k]):
                 # Only what is compared: pycocotools takes the area of a result's box wherever it has one.
                 entry |= {"score": float(objects.score[k])}
                 entry |= {"bbox": box} if on == "boxes" else {"segmentation": outline}
             else:
-                area = mask.area if areas is None else float(areas[number - 1][k])
+                area = (
+                    (mask.area if mask else box[2] * box[3]) if areas is None else float(areas[number - 1][k])
+                )
                 entry |= {"bbox": box, "segmentation": outline, "area": area}
                 entry["iscrowd"] = int(objects.is_crowd[k])
             for label in range(classes) if kind < 0 else (kind,):

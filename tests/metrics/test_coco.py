@@ -31,6 +31,11 @@ def is_same(one: CocoMatches, other: CocoMatches) -> None:
         np.testing.assert_array_equal(getattr(one, item.name), getattr(other, item.name), err_msg=item.name)
 
 
+def without_masks(objects, rows):
+    masks = tuple(None if is_bare else mask for mask, is_bare in zip(objects.masks, rows, strict=True))
+    return dataclasses.replace(objects, masks=masks)
+
+
 def agree(summary, run) -> None:
     """Compare all twelve figures, and those of each class, with pycocotools, where -1 is not defined."""
     mine = figures(summary)
@@ -58,6 +63,8 @@ def test_against_pycocotools(seed, on):
     classes = 1 + seed % 4
     many = {"detections": 130 * classes, "images": 3} if seed % 5 == 4 else {"images": 10}
     truth, found = draw(rng, classes=classes, ties=bool(seed % 2), crowds=seed % 3 > 0, **many)
+    if on == "boxes":
+        truth = [without_masks(item, item.category < 0) for item in truth]
     areas = None
     if seed % 4 == 1:
         areas = [np.round(np.exp(rng.uniform(3, 11, len(item)))) for item in truth]
@@ -73,6 +80,7 @@ def test_weights_are_repeats(seed):
     """A picture of weight 0 to 3 is one that is not there, or there three times: by ours and by pycocotools."""
     rng = np.random.default_rng(seed)
     truth, found = draw(rng, classes=2, images=12)
+    truth = [without_masks(item, item.category < 0) for item in truth]
     weights = rng.integers(0, 4, len(truth))
     rows = np.repeat(np.arange(len(truth)), weights)
     rng.shuffle(rows)
@@ -145,6 +153,30 @@ def test_crowds_by_hand():
     truth = [frame([crowd, [0, 0, 50, 60]], [0, 0], crowd=[0])]
     matches = match(truth, [frame([[0, 0, 50, 50]], [0], score=[0.5])], 1)
     assert matches.outcome[0, :, 0].tolist() == [1] * 7 + [2] * 3
+
+
+def test_regions_of_every_class_by_hand():
+    """The border of a picture is not judged: its mask counts, not the box around it, which is the whole picture."""
+    dense = np.ones(SIZE, bool)
+    dense[20:140, 20:180] = False
+    border = Rle.from_mask(dense)
+    truth = [frame([border.box_xyxy], [-1], crowd=[0], masks=[border])]
+    boxes = [
+        [30, 30, 60, 60],
+        [0, 0, 20, 50],
+        [0, 40, 40, 60],
+        [0, 40, 39.4, 60],
+        [-9, 40, 20, 60],
+        [3, 3, 3.2, 9],
+    ]
+    found = [frame(boxes, [0, 1, 0, 0, 1, 1], score=[0.9, 0.8, 0.7, 0.6, 0.5, 0.4])]
+    outcome = {"boxes": [0, 2, 2, 2, 2, 0], "masks": [0, 2, 2, 2, 2, 0]}
+    for on, expected in outcome.items():
+        matches = match(truth, found, 2, on)
+        order = np.argsort(matches.found_row)
+        assert matches.outcome[0, 0, order].tolist() == expected
+        assert matches.outcome[0, 1, order].tolist() == [0, 2, 0, 0, 2, 0]
+    assert match([without_masks(truth[0], [True])], found, 2).outcome[0, 0].min() == 2
 
 
 def test_ties_and_choices_by_hand():

@@ -282,9 +282,10 @@ def coco_matches(
     Notes
     -----
     Detections of a class in descending score take the free true object of highest IoU; of equal ones the later. A
-    crowd does not count, may be taken many times, and its IoU is the intersection over the detection's own area; one
-    of the class -1 is a crowd of every class. A detection that takes what does not count does not count either, and
-    nor does an unmatched one whose own area lies outside the range.
+    crowd does not count, may be taken many times, and its IoU is the intersection over the detection's own area. One of
+    the class -1 is a crowd of every class; if it has a mask, that counts where boxes are compared too, because the box
+    around what is not judged may well be the whole picture. A detection that takes what does not count does not count
+    either, and nor does an unmatched one whose own area lies outside the range.
 
     References
     ----------

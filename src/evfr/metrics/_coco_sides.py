@@ -34,8 +34,8 @@ class Side:
         NaN for true objects.
     area : (N,) float64
         What the area ranges are of.
-    is_crowd : (N,) bool
-        Regions that are not judged.
+    is_crowd, is_every : (N,) bool
+        Regions that are not judged, and those of every class among them.
     boxes_xyxy : (N, 4) float64
         Boxes.
     masks : tuple of N Rle or None
@@ -50,6 +50,7 @@ class Side:
     score: NDArray[np.float64]
     area: NDArray[np.float64]
     is_crowd: NDArray[np.bool_]
+    is_every: NDArray[np.bool_]
     boxes_xyxy: NDArray[np.float64]
     masks: tuple[Rle | None, ...]
     packed: PackedSequences | None = None
@@ -86,7 +87,7 @@ def true_side(
         if [item.shape for item in stated] != [(len(item),) for item in truth]:
             raise ValueError("truth_areas must hold one number for each true object of each picture")
         side = replace(side, area=np.concatenate([np.zeros(0), *stated]))
-    is_every = side.category == _EVERY_CLASS
+    is_every = side.is_every
     _refuse(side, _TRUE, _is_unknown(side.category, class_count) & ~is_every, _no_class(class_count))
     _refuse(side, _TRUE, is_every & ~side.is_crowd, "is of class -1: only a crowd may be of every class")
     copies = np.where(is_every, class_count, 1)
@@ -150,20 +151,48 @@ def iou_of_groups(found: Side, truth: Side, groups: NDArray[np.int64]) -> NDArra
         area, true_area = _box_areas(boxes), _box_areas(true_boxes)
     either = np.where(truth.is_crowd[true_rows], area, area + true_area - shared)
     iou: NDArray[np.float64] = np.divide(shared, either, out=np.zeros(len(shared)), where=shared > 0)
+    if found.packed is None:
+        for mask, at in _masked_regions(truth, true_rows):
+            iou[at] = _shares_in(mask, found.boxes_xyxy[rows[at]])
     return iou
+
+
+def _masked_regions(truth: Side, true_rows: NDArray[np.int64]) -> list[tuple[Rle, NDArray[np.int64]]]:
+    """Return each mask of a region of every class, and the places in ``true_rows`` at which it stands."""
+    found: dict[tuple[int, int], tuple[Rle, list[int]]] = {}
+    for at in np.flatnonzero(truth.is_every[true_rows]).tolist():
+        row = int(true_rows[at])
+        mask = truth.masks[row]
+        if mask is not None:  # its copies, one a class, are one mask
+            found.setdefault((int(truth.image[row]), int(truth.row[row])), (mask, []))[1].append(at)
+    return [(mask, np.array(places)) for mask, places in found.values()]
+
+
+def _shares_in(mask: Rle, boxes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return what share of each box lies in a mask; corners go to the nearest pixel borders."""
+    sums = np.zeros((mask.height + 1, mask.width + 1), np.int64)
+    sums[1:, 1:] = mask.to_mask().cumsum(axis=0).cumsum(axis=1)
+    borders = np.clip(np.floor(boxes + 0.5), 0, [mask.width, mask.height] * 2)
+    x0, y0, x1, y1 = borders.astype(np.int64).T
+    inside = sums[y1, x1] - sums[y0, x1] - sums[y1, x0] + sums[y0, x0]
+    size = (x1 - x0) * (y1 - y0)
+    shares: NDArray[np.float64] = np.divide(inside, size, out=np.zeros(len(boxes)), where=size > 0)
+    return shares
 
 
 def _side(pictures: Sequence[FrameObjects], what: str, *, on: str, height: int, width: int) -> Side:
     """Return the objects as they are given; areas come later."""
     lengths = np.array([len(item) for item in pictures], np.int64)
     count = int(lengths.sum())
+    category = np.concatenate([np.zeros(0, np.int64), *[item.category for item in pictures]]).astype(np.int64)
     side = Side(
         np.repeat(np.arange(len(lengths)), lengths),
-        np.concatenate([np.zeros(0, np.int64), *[item.category for item in pictures]]).astype(np.int64),
+        category,
         np.arange(count) - np.repeat(np.cumsum(lengths) - lengths, lengths),
         np.concatenate([np.zeros(0), *[item.score for item in pictures]]),
         np.full(count, np.nan),
         np.concatenate([np.zeros(0, np.bool_), *[item.is_crowd for item in pictures]]),
+        category == _EVERY_CLASS,
         np.concatenate([np.zeros((0, 4)), *[item.boxes_xyxy for item in pictures]]),
         tuple(mask for item in pictures for mask in item.masks),
     )
