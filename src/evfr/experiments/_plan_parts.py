@@ -1,0 +1,208 @@
+"""The parts of a plan: which arms, which clips, the class check, the time that cells will take."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from evfr.experiments._arms import Arm, Comparison, evfr_arms, pertinence_arms, two_axis_arms
+from evfr.experiments._grid import read_grid
+from evfr.experiments._plan import COMMAND_PREFIX, Plan
+
+if TYPE_CHECKING:
+    from evfr._core.labelled import LabelledClip
+
+__all__ = [
+    "PROTOCOLS",
+    "arms_of",
+    "duration",
+    "kind_of",
+    "predicted_seconds",
+    "read_clips",
+    "with_iterations",
+    "write_class_check",
+]
+
+PROTOCOLS = ("evfr", "pertinence", "two-axis", "custom")
+_OWN = {
+    "evfr": ("strides", "samplers", "copy_paste"),
+    "pertinence": ("window", "blocks", "iteration_exponent"),
+    "two-axis": ("clip_counts", "frame_counts"),
+    "custom": ("grid",),
+}
+_TIMED = (3, 9)
+"""Iterations of the two short runs whose difference times a step."""
+
+
+def arms_of(protocol: str, given: Mapping[str, Any]) -> tuple[tuple[Arm, ...], tuple[Comparison, ...]]:
+    """Return the arms of a protocol and what is compared; ValueError for options of another."""
+    if protocol not in PROTOCOLS:
+        raise ValueError(f"protocol must be one of {', '.join(PROTOCOLS)}, got {protocol!r}")
+    for name, value in given.items():
+        if name not in _OWN[protocol] and value is not None and value != ():
+            owner = next(owner for owner, names in _OWN.items() if name in names)
+            raise ValueError(f"{name} belongs to the protocol {owner}, not to {protocol}")
+    if protocol == "evfr":
+        return evfr_arms(
+            given["strides"] or (1, 2, 3, 5, 10),
+            given["samplers"] or ("uniform", "random", "adaptive", "systematic"),
+            given["copy_paste"] or "uniform",
+        )
+    if protocol == "pertinence":
+        window, blocks = (20 if given[name] is None else given[name] for name in ("window", "blocks"))
+        return pertinence_arms(window, blocks)
+    if protocol == "two-axis":
+        return two_axis_arms(given["clip_counts"] or (1, 2, 4, 8), given["frame_counts"] or (5, 10, 20, 40))
+    if given["grid"] is None:
+        raise ValueError("the protocol custom needs a grid, a TOML file of arms")
+    return read_grid(given["grid"])
+
+
+def kind_of(
+    model: str, kind: Literal["instances", "pixels"] | None, options: Mapping[str, Any] | None
+) -> Literal["instances", "pixels"]:
+    """Return what a model learns; ValueError for a model that is not there."""
+    from evfr.training import LEARNERS
+
+    if model.startswith(COMMAND_PREFIX):
+        if kind is None:
+            raise ValueError("a command needs kind: instances (COCO results) or pixels (masks)")
+        if options:
+            raise ValueError("a command has no model_options; write them into the command")
+        return kind
+    if model not in LEARNERS:
+        raise ValueError(f"model must be one of {', '.join(LEARNERS)} or 'cmd: ...', got {model!r}")
+    if kind is not None and kind != LEARNERS[model].kind:
+        raise ValueError(f"{model} learns {LEARNERS[model].kind}, not {kind}")
+    return LEARNERS[model].kind
+
+
+def read_clips(
+    videos: Sequence[str | Path],
+    labels: str | Path,
+    split: str | Path,
+    protocol: str,
+    arms: Sequence[Arm],
+    *,
+    label_format: str,
+    **options: Any,
+) -> tuple[list[LabelledClip], dict[str, list[LabelledClip]]]:
+    """Read the clips to train on, and those of each test set; options are those of `labelled_clips`."""
+    from evfr.annotations import read
+    from evfr.verbs._labelled_clips import labelled_clips
+    from evfr.verbs.split import read_split
+
+    found = read(labels, format=label_format)
+    sides = read_split(split)
+    sides.check_leak_free()
+    train = labelled_clips(videos, found, frames=sides.frames(found, "train"), **options)
+    tests = {"new": labelled_clips(videos, found, frames=sides.frames(found, "val"), **options)}
+    if protocol == "pertinence" and (same := _rest_of(train, arms)):
+        tests["same"] = same
+    return train, tests
+
+
+def _rest_of(train: Sequence[LabelledClip], arms: Sequence[Arm]) -> list[LabelledClip]:
+    """Return what follows the stretch that is trained on in the same videos, one block apart."""
+    begin = max(arm.positions[-1] + 1 for arm in arms) + max(arm.noise_window for arm in arms)
+    return [clip.take(range(begin, len(clip))) for clip in train if len(clip) > begin]
+
+
+def with_iterations(
+    arms: Sequence[Arm], train: Sequence[LabelledClip], iterations: int, exponent: float
+) -> tuple[Arm, ...]:
+    """Give each arm the iterations that its number of frames asks for."""
+    from evfr.experiments._subsets import ClipMeasures, choose
+    from evfr.training import iterations_for
+
+    measures = ClipMeasures(train)
+    frames = {
+        arm.name: arm.copies * sum(len(places) for places in choose(arm, train, measures, 0).values())
+        for arm in arms
+    }
+    fewest = min(frames.values())
+    return tuple(
+        replace(arm, iterations=iterations_for(frames[arm.name], iterations, fewest, exponent=exponent))
+        for arm in arms
+    )
+
+
+def write_class_check(
+    folder: Path, train: Sequence[LabelledClip], chosen: Mapping[str, Any]
+) -> tuple[str, ...]:
+    """Write the class shares of every arm beside those of all frames; return what should worry."""
+    import numpy as np
+
+    from evfr._core.atomic import atomic_write_bytes
+    from evfr.experiments._subsets import instance_counts
+    from evfr.sampling import class_check
+
+    whole = instance_counts(train, {row: np.arange(len(clip)) for row, clip in enumerate(train)})
+    report, warnings = {}, []
+    for name, places in chosen.items():
+        check = class_check(whole, instance_counts(train, places))
+        report[name] = {
+            "shares": dict(zip(check.classes, check.subset_shares, strict=True)),
+            "total_variation": check.total_variation,
+            "lost_classes": list(check.lost_classes),
+            "lost_clips": list(check.lost_clips),
+        }
+        warnings += [f"{name}: {text}" for text in check.warnings]
+    atomic_write_bytes(
+        folder / "class_check.json", json.dumps(report, indent=1, allow_nan=False).encode("ascii") + b"\n"
+    )
+    return tuple(warnings)
+
+
+def predicted_seconds(
+    planned: Plan,
+    train: Sequence[LabelledClip],
+    tests: Mapping[str, Sequence[LabelledClip]],
+    chosen: Mapping[str, Any],
+    device: str,
+) -> float:
+    """Time a few steps and the prediction of one clip; NaN for a command."""
+    from evfr.experiments._subsets import cut_clips
+    from evfr.training import LEARNERS
+
+    if planned.model.startswith(COMMAND_PREFIX):
+        return math.nan
+    learner = LEARNERS[planned.model]
+    arm = max(planned.arms, key=lambda arm: arm.copy_paste)
+    clips = cut_clips(arm, train, chosen[arm.name])
+    seconds, model = [], None
+    for count in _TIMED:
+        recipe = replace(planned.recipe, iterations=count, warmup=0)
+        begin = time.perf_counter()
+        model, _ = learner.fit(
+            clips,
+            recipe=recipe,
+            augmentation=arm.augmentation,
+            device=device,
+            out=None,
+            **planned.model_options,
+        )
+        seconds.append(time.perf_counter() - begin)
+    step = max(seconds[1] - seconds[0], 0.0) / (_TIMED[1] - _TIMED[0])
+    fixed = max(seconds[0] - _TIMED[0] * step, 0.0)
+    flat = [clip for clips in tests.values() for clip in clips]
+    part = flat[0].images[:16]
+    begin = time.perf_counter()
+    learner.predict(model, part)
+    frame = (time.perf_counter() - begin) / len(part)
+    steps = sum(planned.recipe_of(cell).iterations for cell in planned.cells)
+    return steps * step + len(planned.cells) * (fixed + frame * sum(len(clip) for clip in flat))
+
+
+def duration(seconds: float) -> str:
+    """Return a time for people."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
