@@ -29,6 +29,7 @@ from evfr._core.masks import Rle
 from evfr.annotations._bdd import looks_like_bdd, read_bdd
 from evfr.annotations._bdd_write import write_bdd
 from evfr.annotations._bind import bind
+from evfr.annotations._camvid import read_camvid, recognises_camvid, write_camvid
 from evfr.annotations._category_map import (
     CATEGORY_MAPS,
     CategoryMap,
@@ -37,6 +38,7 @@ from evfr.annotations._category_map import (
     merged_names,
     read_category_map,
 )
+from evfr.annotations._cdnet import read_cdnet, recognises_cdnet, write_cdnet
 from evfr.annotations._coco import read_coco, recognises_coco, write_coco
 from evfr.annotations._cvat import looks_like_cvat, read_cvat
 from evfr.annotations._cvat_write import write_cvat
@@ -176,6 +178,24 @@ FORMATS: dict[str, Format] = {
         "Label Studio JSON: boxes tracked through videos; boxes, polygons and brushes on images",
         frozenset(FACTS) - {"time", "content_hash"},
         looks_like_label_studio,
+    ),
+    "camvid": Format(
+        "camvid",
+        read_camvid,
+        write_camvid,
+        ("", ".zip"),
+        "CamVid: pictures of classes (0 to 10, 11 void) of some frames of sequences, beside the pictures",
+        frozenset({"masks", "categories", "is_crowd", "frame_numbers"}),
+        recognises_camvid,
+    ),
+    "cdnet": Format(
+        "cdnet",
+        read_cdnet,
+        write_cdnet,
+        ("", ".zip"),
+        "CDnet: pictures that say which pixels move; shadow is background, outside and unknown are void",
+        frozenset({"masks", "is_crowd", "empty_frames", "frame_numbers"}),
+        recognises_cdnet,
     ),
 }
 

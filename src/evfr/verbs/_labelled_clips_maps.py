@@ -243,8 +243,9 @@ def _sampled(mask: Rle, at: NDArray[np.int64]) -> NDArray[np.bool_]:
     import numpy as np
 
     ends = np.cumsum(mask.counts, dtype=np.int64)
-    # Runs of zeros and ones alternate, zeros first.
-    return np.asarray(np.searchsorted(ends, at, side="right") & 1, np.bool_)
+    # Runs of zeros and ones alternate, zeros first: the number of ends up to a pixel is odd inside the mask.
+    passed = np.bincount(np.searchsorted(at, ends), minlength=len(at) + 1)
+    return np.asarray(np.cumsum(passed[:-1]) & 1, np.bool_)
 
 
 def _parts(mask: Rle, at: NDArray[np.int64], rule: MapRule) -> Iterator[tuple[int, NDArray[np.bool_]]]:
