@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["check_fit_options", "fit_and_draw", "fit_powers", "percentiles", "residual_draws", "robust_scale"]
 
 LOWEST_EXPONENT, HIGHEST_EXPONENT = 0.05, 4.0
-_COARSE = {1: 36, 2: 14}
+_COARSE = {1: 36, 2: 10}
 _FINE = {1: 9, 2: 5}
 _REWEIGHTINGS = 6
 _SOFTNESS = 1.5
