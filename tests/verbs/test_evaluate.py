@@ -268,7 +268,7 @@ def test_no_labelled_frame(tmp_path):
 @pytest.mark.parametrize(
     ("what", "options", "message"),
     [
-        ("tracks", {}, "what to evaluate must be vos, boxes, masks or vis, got 'tracks'"),
+        ("tracks", {}, "what to evaluate must be vos, boxes, masks, vis or coco, got 'tracks'"),
         ("boxes", {"unseen": ["cat"]}, "unseen classes belong to vos, not to boxes"),
         ("masks", {"tracking": True}, "tracking belongs to boxes and vos, not to masks"),
         ("boxes", {"iou_threshold": 0.0}, r"iou_threshold must be in \(0, 1\], got 0.0"),

@@ -317,7 +317,7 @@ def test_videos_apart_and_merged(tmp_path):
         ("boxes", {"unsupervised": True}, "unsupervised belongs to vos, not to boxes"),
         ("vos", {"strict_official": True}, "strict_official belongs to vis, not to vos"),
         ("vis", {"on": "outlines"}, "on must be masks or boxes, got 'outlines'"),
-        ("vos", {"on": "boxes"}, "on belongs to vis, not to vos"),
+        ("vos", {"on": "boxes"}, "on belongs to vis and coco, not to vos"),
         ("vis", {"keys": "labels"}, "keys name frames that a person labelled; vis has none"),
         ("vos", {"keys": "labels", "unsupervised": True}, "labelled; an unsupervised prediction has none"),
         ("vis", {"all_frames": True}, "vis counts every annotated frame; leave all_frames out"),

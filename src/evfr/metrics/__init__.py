@@ -4,7 +4,7 @@ Every metric computes one video and merges: ``mask_scores``, ``box_scores`` and 
 and the name of one video, and return a frozen value with ``merge``, so that videos may be scored anywhere and in any
 order and the sums come out the same. What a benchmark prints (DAVIS, YouTube-VOS, by size, by distance to the nearest
 label) is a pure function of the merged value. Objects are the same where their track ids are; nothing is matched by
-guess; a score that is not defined is NaN.
+guess, but by overlap where a benchmark says so (video instances, COCO); a score that is not defined is NaN.
 
 To add a metric: one file with a function of one video that returns a frozen dataclass with ``merge``, and its names
 below.
@@ -14,6 +14,7 @@ from evfr.metrics._boundary import BOUNDARY_TOLERANCE, boundary_f, boundary_pixe
 from evfr.metrics._boxes import BoxObject, BoxScores, BoxSummary, box_scores, summarise_boxes
 from evfr.metrics._coco import COCO_AREAS, COCO_LIMITS, CocoMatches, coco_matches
 from evfr.metrics._coco_summary import CocoCategory, CocoSummary, coco_ap, summarise_coco
+from evfr.metrics._coco_videos import CocoScores, coco_scores
 from evfr.metrics._confusion import Confusion, ConfusionSummary, label_confusion, summarise_confusion
 from evfr.metrics._davis import DavisObject, DavisScores, SeriesScores, davis_scores, decay, series_scores
 from evfr.metrics._masks import MaskScores, mask_scores
@@ -40,6 +41,7 @@ __all__ = [
     "BoxSummary",
     "CocoCategory",
     "CocoMatches",
+    "CocoScores",
     "CocoSummary",
     "Confusion",
     "ConfusionSummary",
@@ -64,6 +66,7 @@ __all__ = [
     "box_scores",
     "coco_ap",
     "coco_matches",
+    "coco_scores",
     "davis_scores",
     "decay",
     "gap_splits",

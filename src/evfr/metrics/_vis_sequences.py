@@ -20,7 +20,15 @@ if TYPE_CHECKING:
     from evfr._core.annotations import Category, VideoAnnotations
     from evfr._core.masks import Rle
 
-__all__ = ["VisSequences", "check_categories", "iou_of_boxes", "iou_of_masks", "mean_area", "sequences_in"]
+__all__ = [
+    "VisSequences",
+    "check_categories",
+    "iou_of_boxes",
+    "iou_of_masks",
+    "mean_area",
+    "sequences_in",
+    "tight_boxes",
+]
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -101,7 +109,7 @@ def sequences_in(
     )
     places = np.searchsorted(frames, labels.frame_index[rows])
     masks = [labels.masks[row] for row in rows.tolist()]
-    corners = labels.boxes_xyxy[rows] if on == "masks" else _boxes(labels.boxes_xyxy[rows], masks)
+    corners = labels.boxes_xyxy[rows] if on == "masks" else tight_boxes(labels.boxes_xyxy[rows], masks)
     has_box = np.asarray(np.isfinite(corners).all(axis=1))
     what = "truth" if is_truth else "prediction"
     groups: dict[tuple[int, int, bool, int], list[int]] = {}
@@ -143,7 +151,7 @@ def sequences_in(
     )
 
 
-def _boxes(boxes: NDArray[np.float64], masks: Sequence[Rle | None]) -> NDArray[np.float64]:
+def tight_boxes(boxes: NDArray[np.float64], masks: Sequence[Rle | None]) -> NDArray[np.float64]:
     """Return the boxes, the tight one of its mask where there is none."""
     out = boxes.copy()
     for at in np.flatnonzero(np.isnan(boxes).all(axis=1)).tolist():

@@ -144,8 +144,10 @@ def pair_videos(truth: VideoAnnotations, predicted: VideoAnnotations, missing: s
         predicted = replace(predicted, videos=(replace(predicted.videos[0], video_id=name),))
     names = [video.video_id for video in truth.videos]
     theirs = [video.video_id for video in predicted.videos]
-    ignored = tuple(name for name in theirs if name not in names)
-    lost = tuple(name for name in names if name not in theirs)
+    # Sets, because the pictures of a COCO file are thousands of videos of one frame.
+    ours, others = set(names), set(theirs)
+    ignored = tuple(name for name in theirs if name not in ours)
+    lost = tuple(name for name in names if name not in others)
     if len(lost) == len(names):
         raise AnnotationError(
             f"no video is in both: the truth has {names[:5]}, the prediction {theirs[:5]}; rename one of them"
@@ -160,7 +162,7 @@ def pair_videos(truth: VideoAnnotations, predicted: VideoAnnotations, missing: s
         bare = [replace(truth.video(name), frame_index=none, pts=none, file_names=()) for name in lost]
         predicted = replace(predicted, videos=(*predicted.videos, *bare))
         return Pairs(truth, predicted, tuple(names), lost, ignored)
-    return Pairs(truth, predicted, tuple(name for name in names if name not in lost), lost, ignored)
+    return Pairs(truth, predicted, tuple(name for name in names if name in others), lost, ignored)
 
 
 def labelled_frames(pairs: Pairs, keys: str | Path) -> dict[str, NDArray[np.int64]]:

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from evfr.metrics import BoxScores, MaskScores, PixelScores, TrackingScores, VisScores
+    from evfr.metrics import BoxScores, CocoScores, MaskScores, PixelScores, TrackingScores, VisScores
 
 __all__ = ["EvaluateResult"]
 
 DECIMALS = 3
 MOST_ROWS = 20
 AREAS = ("small", "medium", "large")
+# What is told by class: detections of many videos make one figure.
+BY_CLASS = ("vis", "coco")
 _TRACKING = (
     *("mota", "motp", "idf1", "id_precision", "id_recall", "hota", "det_a", "ass_a"),
     *("id_switches", "fragments", "matches", "misses", "false_positives", "frames"),
@@ -26,10 +28,11 @@ class EvaluateResult:
 
     Attributes
     ----------
-    what : {"vos", "boxes", "masks", "vis"}
+    what : {"vos", "boxes", "masks", "vis", "coco"}
         What was compared.
-    scores : MaskScores, BoxScores, PixelScores or VisScores
-        One row per object and frame; for masks, counts per video and class; for vis, matches of sequences.
+    scores : MaskScores, BoxScores, PixelScores, VisScores or CocoScores
+        One row per object and frame; for masks, counts per video and class; for vis, matches of sequences, and for coco
+        of the objects of each frame.
     has_keys : bool
         Whether labelled frames were named; then they are left out.
     all_frames : bool
@@ -43,15 +46,15 @@ class EvaluateResult:
     tracking : tuple of (str, TrackingScores)
         Video and counts behind MOTA, IDF1 and HOTA, if asked for.
     variant : str
-        ``"unsupervised"`` for such vos; what the IoU of vis is of, and whether it is strictly official.
+        ``"unsupervised"`` for such vos; what the IoU of vis or coco is of, and whether it is strictly official.
     merged_categories : tuple of (str, str)
         Old and new name of each class that a category map joined.
     notes : tuple of str
         What was left out or decided on the way.
     """
 
-    what: Literal["vos", "boxes", "masks", "vis"]
-    scores: MaskScores | BoxScores | PixelScores | VisScores
+    what: Literal["vos", "boxes", "masks", "vis", "coco"]
+    scores: MaskScores | BoxScores | PixelScores | VisScores | CocoScores
     has_keys: bool = False
     all_frames: bool = False
     unseen: tuple[str, ...] = ()
@@ -112,13 +115,15 @@ class EvaluateResult:
 
     @property
     def summary(self) -> Any:
-        """What the benchmark says: DavisScores, BoxSummary, VisSummary, or the PixelScores themselves."""
+        """What the benchmark says: DavisScores, BoxSummary, VisSummary, CocoSummary, or the PixelScores."""
         from evfr.metrics import (
             BoxScores,
+            CocoScores,
             MaskScores,
             VisScores,
             davis_scores,
             summarise_boxes,
+            summarise_coco,
             summarise_vis,
         )
 
@@ -130,6 +135,8 @@ class EvaluateResult:
             return summarise_boxes(self.scores, without_keys=without_keys)
         if isinstance(self.scores, VisScores):
             return summarise_vis(self.scores)
+        if isinstance(self.scores, CocoScores):
+            return summarise_coco(self.scores.matches)
         return self.scores
 
     def overall(self) -> dict[str, float]:
@@ -145,7 +152,7 @@ class EvaluateResult:
         from evfr.metrics import VIS_FIGURES, MaskScores, ytvos_scores
 
         summary = self.summary
-        if self.what == "vis":
+        if self.what in BY_CLASS:
             return {name: getattr(summary, name) for name in VIS_FIGURES}
         if self.what == "masks":
             total = summary.total
@@ -163,13 +170,22 @@ class EvaluateResult:
         return values | self._tracking_overall()
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return one JSON-ready dict per object (for masks per video and class, for vis per class), by video.
+        """Return one JSON-ready dict per object (for masks per video and class, for vis and coco per class), by video.
 
         Returns
         -------
         list of dict
-            With ``video_id`` and the object's scores; for vis with ``category`` and the class' figures.
+            With ``video_id`` and the object's scores; for vis and coco with ``category`` and the class' figures.
         """
+        from evfr.metrics import CocoScores
+
+        if isinstance(self.scores, CocoScores):
+            names = [
+                {"category_id": item.category_id, "category": item.name} for item in self.scores.categories
+            ]
+            return [
+                {**item.to_dict(), **name} for name, item in zip(names, self.summary.categories, strict=True)
+            ]
         if self.what == "vis":
             return [item.to_dict() for item in self.summary.categories]
         if self.what == "masks":
@@ -201,7 +217,7 @@ class EvaluateResult:
             "what": self.what,
             "overall": {name: _or_none(value) for name, value in self.overall().items()},
             "videos": self.videos(),
-            ("categories" if self.what == "vis" else "objects"): self.rows(),
+            ("categories" if self.what in BY_CLASS else "objects"): self.rows(),
             "left_out": self.left_out,
             "skipped_count": self.skipped_count,
             "missing_videos": list(self.missing_videos),
@@ -237,34 +253,40 @@ class EvaluateResult:
     def __str__(self) -> str:
         overall = self.overall()
         names = list(overall)
-        if self.what == "vis":
+        is_by_class = self.what in BY_CLASS
+        if is_by_class:
             # Thirteen numbers a line would not fit; those by area have lines of their own.
             names = [name for name in names if name.rpartition("_")[2] not in AREAS]
             rows = [(item["category"], [item[name] for name in names]) for item in self.rows()]
         else:
             rows = [(part["video_id"], [part.get(name) for name in names]) for part in self.videos()]
-        more = len(rows) - MOST_ROWS
-        rows = rows[:MOST_ROWS] if len(rows) > 1 else []
-        rows.append((self.what, [_or_none(overall[name]) for name in names]))
-        width = max(len(name) for name, _ in rows) + 2
-        lines = [" " * width + "".join(f"{name:>{max(len(name), 7) + 2}}" for name in names)]
-        for name, values in rows:
-            cells = [
-                f"{_text(value):>{max(len(key), 7) + 2}}" for key, value in zip(names, values, strict=True)
-            ]
-            lines.append(f"{name:<{width}}" + "".join(cells))
-        if more > 0:
-            kind = "classes" if self.what == "vis" else "videos"
-            lines.insert(-1, f"... and {more} more {kind}, all in --json")
-        if self.what == "vis":
+        last = self.what, [_or_none(overall[name]) for name in names]
+        lines = _table(names, rows if len(rows) > 1 else [], last, "classes" if is_by_class else "videos")
+        if is_by_class:
             for kind in ("ap", "ar"):
                 by_area = (f"{area} {_text(_or_none(overall[f'{kind}_{area}']))}" for area in AREAS)
                 lines.append(f"{kind.upper()} by area: {', '.join(by_area)}")
+        lines += self._video_lines(names)
         lines.append(f"left out: {self.left_out}")
         if self.skipped_count:
             lines.append(f"not scored: {self.skipped_count} frames that the prediction lacks")
         lines += [f"not scored: video {name}, which the prediction lacks" for name in self.missing_videos]
         return "\n".join([*lines, *self._all_notes()])
+
+    def _video_lines(self, names: Sequence[str]) -> list[str]:
+        """Return the figures of coco video by video; none where a video is a single picture."""
+        from evfr.metrics import CocoScores
+
+        scores = self.scores
+        if not isinstance(scores, CocoScores) or len(scores.matches) == len(scores.video_ids):
+            return []
+        rows = []
+        for name, part in self._by_video(MOST_ROWS):
+            overall = part.overall()
+            rows.append((name, [_or_none(overall[key]) for key in names]))
+        more = len(scores.video_ids) - len(rows)
+        lines = _table(names, rows, None, "videos") if len(rows) > 1 else []
+        return [*lines, *([f"... and {more} more videos, all in --json"] if more else [])]
 
     def _all_notes(self) -> list[str]:
         """Return what was joined, left out or decided, one line each."""
@@ -273,30 +295,31 @@ class EvaluateResult:
             lines.append(f"protocol: {self.variant}")
         if self.merged_categories:
             lines.append("joined: " + ", ".join(f"{old} -> {new}" for old, new in self.merged_categories))
-        for name, text in (
-            ("unknown_count", "of classes that the truth does not list"),
-            ("beyond_count", "beyond the best 100 of their video and class"),
-        ):
-            count = int(getattr(self.scores, name).sum()) if self.what == "vis" else 0
-            if count:
-                lines.append(f"not scored: {count} detections {text}")
-        if self.what == "vis" and self.ignored_videos:
-            count = len(self.ignored_videos)
-            lines.append(
-                f"not scored: {count} videos that the truth lacks, the first is {self.ignored_videos[0]}"
-            )
+        scores: Any = self.scores
+        if self.what in BY_CLASS:
+            beyond, unit = (scores, "video") if self.what == "vis" else (scores.matches, "picture")
+            for counts, text in (
+                (scores.unknown_count, "of classes that the truth does not list"),
+                (beyond.beyond_count, f"beyond the best 100 of their {unit} and class"),
+            ):
+                if counts.sum():
+                    lines.append(f"not scored: {int(counts.sum())} detections {text}")
+            if self.ignored_videos:
+                count, first = len(self.ignored_videos), self.ignored_videos[0]
+                lines.append(f"not scored: {count} videos that the truth lacks, the first is {first}")
         return [*lines, *self.notes]
 
-    def _by_video(self) -> list[tuple[str, EvaluateResult]]:
+    def _by_video(self, most: int | None = None) -> list[tuple[str, EvaluateResult]]:
+        """Return each video on its own; for vis and coco the first ``most``."""
         from dataclasses import fields, replace
 
         import numpy as np
 
-        from evfr.metrics import PixelScores, VisScores
+        from evfr.metrics import CocoScores, PixelScores, VisScores
 
         scores: Any = self.scores
-        if isinstance(scores, VisScores):
-            alone = [scores.of_videos(np.array([row])) for row in range(len(scores.video_ids))]
+        if isinstance(scores, VisScores | CocoScores):
+            alone = [scores.of_videos(np.array([row])) for row in range(len(scores.video_ids))[:most]]
             return [(part.video_ids[0], replace(self, scores=part)) for part in alone]
         if isinstance(scores, PixelScores):
             names = sorted({row[0] for row in scores.counts})
@@ -334,3 +357,21 @@ def _or_none(value: float) -> float | None:
 
 def _text(value: float | None) -> str:
     return "-" if value is None else format(value, f".{DECIMALS}f")
+
+
+def _table(
+    names: Sequence[str],
+    rows: Sequence[tuple[str, Sequence[float | None]]],
+    last: tuple[str, Sequence[float | None]] | None,
+    kind: str,
+) -> list[str]:
+    """Return a line of names, at most twenty rows, how many more there are, and the last row."""
+    shown = [*rows[:MOST_ROWS], *([] if last is None else [last])]
+    width = max(len(name) for name, _ in shown) + 2
+    lines = [" " * width + "".join(f"{name:>{max(len(name), 7) + 2}}" for name in names)]
+    for name, values in shown:
+        cells = [f"{_text(value):>{max(len(key), 7) + 2}}" for key, value in zip(names, values, strict=True)]
+        lines.append(f"{name:<{width}}" + "".join(cells))
+    if len(rows) > MOST_ROWS:
+        lines.insert(MOST_ROWS + 1, f"... and {len(rows) - MOST_ROWS} more {kind}, all in --json")
+    return lines

@@ -6,20 +6,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from evfr.verbs._evaluate_result import EvaluateResult
+from evfr.verbs._evaluate_result import BY_CLASS, EvaluateResult
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from evfr.metrics import TrackingScores
+    from evfr.verbs._evaluate_coco import CocoTruth
     from evfr.verbs._evaluate_inputs import Pairs
 
 __all__ = ["EvaluateResult", "evaluate"]
 
 
 def evaluate(
-    what: Literal["vos", "boxes", "masks", "vis"],
+    what: Literal["vos", "boxes", "masks", "vis", "coco"],
     predicted: str | Path,
     *,
     truth: str | Path,
@@ -38,20 +39,22 @@ def evaluate(
     strict_official: bool = False,
     category_map: str | Path | None = None,
 ) -> EvaluateResult:
-    """Compare labels with a truth: video object segmentation, boxes, pixels, or video instances.
+    """Compare labels with a truth: video object segmentation, boxes, pixels, video instances, or COCO's detections.
 
     ``vos``: DAVIS' J, F and J&F with mean, recall and decay per object, by size, and YouTube-VOS' G. ``boxes``: IoU
     per object and frame, and with ``--tracking`` MOTA, IDF1 and HOTA. ``masks``: accuracy, IoU and gscore (precision
     times recall) of pixels per class. ``vis``: YouTube-VIS' AP and AR of scored sequences, per class and by area.
-    Objects are the same where their track ids are; ``vis`` and ``--unsupervised`` match them by overlap.
+    ``coco``: COCO's AP and AR of scored detections in the annotated frames, or in the pictures of a COCO file, per
+    class, per video and by area. Objects are the same where their track ids are; ``vis``, ``coco`` and
+    ``--unsupervised`` match them by overlap.
 
     Parameters
     ----------
-    what : {"vos", "boxes", "masks", "vis"}
+    what : {"vos", "boxes", "masks", "vis", "coco"}
         What to compare.
     predicted : path
-        The labels to judge, in any format that evfr reads; a list of results of YouTube-VIS takes its videos and
-        classes from the truth.
+        The labels to judge, in any format that evfr reads; a list of results of YouTube-VIS or COCO takes its videos or
+        pictures and its classes from the truth.
     truth : path
         The true labels, in any format that evfr reads.
     predicted_format, truth_format : str
@@ -78,7 +81,7 @@ def evaluate(
         ``vos``: DAVIS' unsupervised protocol: the best 20 proposals of a video are matched to its objects one to one,
         and all frames count.
     on : {"masks", "boxes"}
-        ``vis``: what the IoU is of.
+        ``vis``, ``coco``: what the IoU is of.
     strict_official : bool
         ``vis``: do as the official code does where it is known to be wrong: cut the longer of two lists of frames,
         count what takes the true object 0 as unmatched; areas are those that the truth's file states.
@@ -89,7 +92,7 @@ def evaluate(
     Returns
     -------
     EvaluateResult
-        Overall, per video, per object (``vis``: per class).
+        Overall, per video, per object (``vis``, ``coco``: per class).
 
     Raises
     ------
@@ -107,6 +110,7 @@ def evaluate(
     from dataclasses import replace
 
     from evfr._core.progress import current_progress
+    from evfr.verbs._evaluate_coco import read_coco_sides
     from evfr.verbs._evaluate_inputs import labelled_frames, map_categories, pair_videos, read_sides
     from evfr.verbs._evaluate_vis import empty_results, is_results
 
@@ -120,19 +124,22 @@ def evaluate(
     is_official = strict_official and on == "masks" and not predicted_options and not truth_options
     if is_official and (official := _official(predicted, truth, predicted_format, truth_format)) is not None:
         return official
-    true_labels, labels = read_sides(
-        (truth, truth_format, truth_options), (predicted, predicted_format, predicted_options)
-    )
+    sides = (truth, truth_format, truth_options), (predicted, predicted_format, predicted_options)
+    stated: CocoTruth | None = None
+    if what == "coco":
+        true_labels, labels, stated = read_coco_sides(*sides)
+    else:
+        true_labels, labels = read_sides(*sides)
     true_labels, labels, merged = map_categories(true_labels, labels, category_map)
     pairs = pair_videos(true_labels, labels, missing)
     marks = {} if keys is None else labelled_frames(pairs, keys)
     all_frames = all_frames or unsupervised
-    variant = "unsupervised" if unsupervised else _variant(on, strict_official) if what == "vis" else ""
+    variant = "unsupervised" if unsupervised else _variant(on, strict_official) if what in BY_CLASS else ""
     progress = current_progress()
     progress.start("evaluating", len(pairs.video_ids))
     parts = []
     for name in pairs.video_ids:
-        scores, skipped = _scores(what, pairs, name, marks.get(name), missing, all_frames, variant)
+        scores, skipped = _scores(what, pairs, name, marks.get(name), missing, all_frames, variant, stated)
         found = ((name, _tracking(what, pairs, name, missing, iou_threshold)),) if tracking else ()
         notes = _proposal_notes(pairs, name) if unsupervised else ()
         parts.append(
@@ -195,11 +202,11 @@ def _proposal_notes(pairs: Pairs, name: str) -> tuple[str, ...]:
 
 
 def _check(what: str, unseen: Sequence[str], tracking: bool, iou_threshold: float, missing: str) -> None:
-    if what not in ("vos", "boxes", "masks", "vis"):
-        raise ValueError(f"what to evaluate must be vos, boxes, masks or vis, got {what!r}")
+    if what not in ("vos", "boxes", "masks", *BY_CLASS):
+        raise ValueError(f"what to evaluate must be vos, boxes, masks, vis or coco, got {what!r}")
     if unseen and what != "vos":
         raise ValueError(f"unseen classes belong to vos, not to {what}; leave them out")
-    if tracking and what in ("masks", "vis"):
+    if tracking and what not in ("boxes", "vos"):
         raise ValueError(f"tracking belongs to boxes and vos, not to {what}; leave it out")
     if not 0.0 < iou_threshold <= 1.0:
         raise ValueError(f"iou_threshold must be in (0, 1], got {iou_threshold}")
@@ -222,13 +229,13 @@ def _check_vis(
         raise ValueError(f"strict_official belongs to vis, not to {what}; leave it out")
     if on not in ("masks", "boxes"):
         raise ValueError(f"on must be masks or boxes, got {on!r}")
-    if on != "masks" and what != "vis":
-        raise ValueError(f"on belongs to vis, not to {what}; leave it out")
-    if keys is not None and (unsupervised or what == "vis"):
-        kind = "an unsupervised prediction" if unsupervised else "vis"
+    if on != "masks" and what not in BY_CLASS:
+        raise ValueError(f"on belongs to vis and coco, not to {what}; leave it out")
+    if keys is not None and (unsupervised or what in BY_CLASS):
+        kind = "an unsupervised prediction" if unsupervised else what
         raise ValueError(f"keys name frames that a person labelled; {kind} has none: leave them out")
-    if all_frames and what == "vis":
-        raise ValueError("vis counts every annotated frame; leave all_frames out")
+    if all_frames and what in BY_CLASS:
+        raise ValueError(f"{what} counts every annotated frame; leave all_frames out")
     if strict_official and category_map is not None:
         raise ValueError("the official code joins no classes; leave strict_official or category_map out")
 
@@ -241,17 +248,29 @@ def _scores(
     missing: str,
     all_frames: bool,
     variant: str,
+    stated: CocoTruth | None,
 ) -> tuple[Any, int]:
     """Return the scores of one video, and how many annotated frames the prediction lacks."""
     import numpy as np
 
-    from evfr.metrics import box_scores, mask_scores, pixel_scores, unsupervised_scores, vis_scores
+    from evfr.metrics import (
+        box_scores,
+        coco_scores,
+        mask_scores,
+        pixel_scores,
+        unsupervised_scores,
+        vis_scores,
+    )
 
     both = pairs.truth, pairs.predicted
     wanted, there = (labels.video(name).frame_index for labels in both)
     skipped = len(np.setdiff1d(wanted, there)) if missing == "skip" else 0
+    on: Literal["masks", "boxes"] = "boxes" if variant.startswith("boxes") else "masks"
+    if stated is not None:
+        ids = stated.image_ids.get(name)
+        scores = coco_scores(*both, name, on=on, missing=missing, truth_areas=stated.areas, image_places=ids)
+        return scores, skipped
     if what == "vis":
-        on: Literal["masks", "boxes"] = "boxes" if variant.startswith("boxes") else "masks"
         is_strict = variant.endswith("strict official")
         return vis_scores(*both, name, on=on, strict_official=is_strict, missing=missing), skipped
     if variant == "unsupervised":
