@@ -172,7 +172,11 @@ def split_sampler(text: str) -> tuple[str, str]:
 
 
 def evfr_arms(
-    strides: Sequence[int], samplers: Sequence[str], copy_paste: Literal["none", "uniform", "all"]
+    strides: Sequence[int],
+    samplers: Sequence[str],
+    copy_paste: Literal["none", "uniform", "all"],
+    *,
+    is_augmented: bool = True,
 ) -> tuple[tuple[Arm, ...], tuple[Comparison, ...]]:
     """Return the grid of Yoon & Choi 2023: reduced datasets S1, S2, ... by samplers, with copy-paste and without.
 
@@ -184,6 +188,8 @@ def evfr_arms(
         As for `split_sampler`.
     copy_paste : {"none", "uniform", "all"}
         Which samplers are also trained with copy-paste.
+    is_augmented : bool
+        Whether pictures are jittered and mirrored in all arms; not where the model takes them as they are.
 
     Returns
     -------
@@ -216,8 +222,8 @@ def evfr_arms(
                         stride=stride,
                         sampler="uniform" if stride == 1 else sampler,
                         signal="none" if stride == 1 else signal,
-                        jitter="standard",
-                        flip=0.5,
+                        jitter="standard" if is_augmented else "none",
+                        flip=0.5 if is_augmented else 0.0,
                         copy_paste=0.5 if is_pasted else 0.0,
                     )
                 )

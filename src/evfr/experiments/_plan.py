@@ -15,6 +15,7 @@ import numpy as np
 
 from evfr._core.atomic import atomic_file, atomic_write_bytes
 from evfr._core.labelled import LabelledClip
+from evfr._core.npz import DAMAGED, read_npz
 from evfr.errors import InputError
 from evfr.experiments._arms import Arm, Comparison
 from evfr.experiments._grid import check_arms
@@ -211,23 +212,21 @@ def load_clips(folder: Path, role: str) -> tuple[LabelledClip, ...]:
     InputError
         If a file is missing or damaged.
     """
-    import zipfile
-
     clips = []
     for path in sorted((folder / CLIPS).glob(f"{role}-*.npz")):
         try:
-            with np.load(path, allow_pickle=False) as data:
-                clips.append(
-                    LabelledClip(
-                        str(data["video_id"]),
-                        data["frame_index"],
-                        data["images"],
-                        data["ids"],
-                        data["category"],
-                        tuple(str(name) for name in data["classes"]),
-                    )
+            data = read_npz(path)
+            clips.append(
+                LabelledClip(
+                    str(data["video_id"]),
+                    data["frame_index"],
+                    data["images"],
+                    data["ids"],
+                    data["category"],
+                    tuple(str(name) for name in data["classes"]),
                 )
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            )
+        except DAMAGED as error:
             raise InputError(f"{path} is damaged ({type(error).__name__}: {error}); plan again") from error
     if not clips:
         raise InputError(f"{folder / CLIPS} holds no {role} clips; plan again")

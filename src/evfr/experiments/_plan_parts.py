@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import math
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from evfr.experiments._arms import Arm, Comparison, evfr_arms, pertinence_arms, two_axis_arms
+from evfr.experiments._command import NAMES, command_words
 from evfr.experiments._grid import read_grid
 from evfr.experiments._plan import COMMAND_PREFIX, Plan
 
@@ -39,7 +41,9 @@ _TIMED = (3, 9)
 """Iterations of the two short runs whose difference times a step."""
 
 
-def arms_of(protocol: str, given: Mapping[str, Any]) -> tuple[tuple[Arm, ...], tuple[Comparison, ...]]:
+def arms_of(
+    protocol: str, given: Mapping[str, Any], model: str
+) -> tuple[tuple[Arm, ...], tuple[Comparison, ...]]:
     """Return the arms of a protocol and what is compared; ValueError for options of another."""
     if protocol not in PROTOCOLS:
         raise ValueError(f"protocol must be one of {', '.join(PROTOCOLS)}, got {protocol!r}")
@@ -47,20 +51,31 @@ def arms_of(protocol: str, given: Mapping[str, Any]) -> tuple[tuple[Arm, ...], t
         if name not in _OWN[protocol] and value is not None and value != ():
             owner = next(owner for owner, names in _OWN.items() if name in names)
             raise ValueError(f"{name} belongs to the protocol {owner}, not to {protocol}")
+    is_augmented = model != "svm" and not model.startswith(COMMAND_PREFIX)
     if protocol == "evfr":
-        return evfr_arms(
+        arms, comparisons = evfr_arms(
             given["strides"] or (1, 2, 3, 5, 10),
             given["samplers"] or ("uniform", "random", "adaptive", "systematic"),
-            given["copy_paste"] or "uniform",
+            given["copy_paste"] or ("uniform" if is_augmented else "none"),
+            is_augmented=is_augmented,
         )
-    if protocol == "pertinence":
+    elif protocol == "pertinence":
         window, blocks = (20 if given[name] is None else given[name] for name in ("window", "blocks"))
-        return pertinence_arms(window, blocks)
-    if protocol == "two-axis":
-        return two_axis_arms(given["clip_counts"] or (1, 2, 4, 8), given["frame_counts"] or (5, 10, 20, 40))
-    if given["grid"] is None:
+        arms, comparisons = pertinence_arms(window, blocks)
+    elif protocol == "two-axis":
+        arms, comparisons = two_axis_arms(
+            given["clip_counts"] or (1, 2, 4, 8), given["frame_counts"] or (5, 10, 20, 40)
+        )
+    elif given["grid"] is None:
         raise ValueError("the protocol custom needs a grid, a TOML file of arms")
-    return read_grid(given["grid"])
+    else:
+        arms, comparisons = read_grid(given["grid"])
+    if not is_augmented and (bad := [arm.name for arm in arms if not arm.augmentation.is_identity]):
+        what = "svm" if model == "svm" else "a command"
+        raise ValueError(
+            f"{what} takes pictures as they are: arm {bad[0]!r} asks for jitter, mirroring or copy-paste"
+        )
+    return arms, comparisons
 
 
 def kind_of(
@@ -74,9 +89,17 @@ def kind_of(
             raise ValueError("a command needs kind: instances (COCO results) or pixels (masks)")
         if options:
             raise ValueError("a command has no model_options; write them into the command")
+        command_words(model.removeprefix(COMMAND_PREFIX), dict.fromkeys(NAMES, "x"))
         return kind
     if model not in LEARNERS:
         raise ValueError(f"model must be one of {', '.join(LEARNERS)} or 'cmd: ...', got {model!r}")
+    own = [
+        name
+        for name in inspect.signature(LEARNERS[model].fit).parameters
+        if name not in ("clips", "recipe", "augmentation", "device", "out", "stop_after")
+    ]
+    if unknown := [name for name in options or {} if name not in own]:
+        raise ValueError(f"{model} has no option {unknown[0]!r}; it has {', '.join(own)}")
     if kind is not None and kind != LEARNERS[model].kind:
         raise ValueError(f"{model} learns {LEARNERS[model].kind}, not {kind}")
     return LEARNERS[model].kind
@@ -176,7 +199,7 @@ def predicted_seconds(
     arm = max(planned.arms, key=lambda arm: arm.copy_paste)
     clips = cut_clips(arm, train, chosen[arm.name])
     seconds, model = [], None
-    for count in _TIMED:
+    for count in (1, *_TIMED):  # the first loads and compiles
         recipe = replace(planned.recipe, iterations=count, warmup=0)
         begin = time.perf_counter()
         model, _ = learner.fit(
@@ -188,8 +211,8 @@ def predicted_seconds(
             **planned.model_options,
         )
         seconds.append(time.perf_counter() - begin)
-    step = max(seconds[1] - seconds[0], 0.0) / (_TIMED[1] - _TIMED[0])
-    fixed = max(seconds[0] - _TIMED[0] * step, 0.0)
+    step = max(seconds[2] - seconds[1], 0.0) / (_TIMED[1] - _TIMED[0])
+    fixed = max(seconds[1] - _TIMED[0] * step, 0.0)
     flat = [clip for clips in tests.values() for clip in clips]
     part = flat[0].images[:16]
     begin = time.perf_counter()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from evfr._core.npz import DAMAGED, read_npz
 from evfr.errors import InputError
 from evfr.metrics import (
     CocoMatches,
@@ -122,9 +122,8 @@ class PixelClipScores:
         """
         name = _beside(path, "pixels")
         try:
-            with np.load(name, allow_pickle=False) as data:
-                confusion = Confusion(data["counts"])
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            confusion = Confusion(read_npz(name)["counts"])
+        except DAMAGED as error:
             raise InputError(
                 f"{name} is damaged ({error}); delete the cell's row and run it again"
             ) from error
