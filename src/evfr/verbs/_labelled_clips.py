@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from evfr._core.annotations import VideoAnnotations
     from evfr._core.labelled import LabelledClip
     from evfr.verbs._labelled_clips_maps import MapRule
+    from evfr.verbs._labelled_clips_pictures import PictureReaders
     from evfr.verbs._labelled_clips_places import ClipPlace
 
 __all__ = ["ClipCounts", "labelled_clips", "read_label_file", "warn_of_losses"]
@@ -59,6 +60,7 @@ class ClipCounts:
                 (self.vanished, "vanished by resizing"),
                 (self.covered, "are covered by smaller ones"),
                 (self.small, "are too small and ignored"),
+                (self.others, "are not to be learnt"),
             )
             if count
         ]
@@ -164,6 +166,7 @@ def labelled_clips(
     """
     from evfr._core.progress import current_progress
     from evfr.verbs._labelled_clips_maps import map_rule
+    from evfr.verbs._labelled_clips_pictures import PictureReaders
     from evfr.verbs._labelled_clips_places import find_places
 
     found = read_label_file(labels, label_format, label_options, category_map)
@@ -181,11 +184,12 @@ def labelled_clips(
     progress = current_progress()
     progress.start("reading labelled frames", len(places))
     clips = []
-    for place in places:
-        clip, counts = _read(place, found.of_video(place.video.video_id), rule, cache)
-        clips.append(clip)
-        tell(counts)
-        progress.advance(1, place.video.video_id)
+    with PictureReaders() as readers:
+        for place in places:
+            clip, counts = _read(place, found.of_video(place.video.video_id), rule, cache, readers)
+            clips.append(clip)
+            tell(counts)
+            progress.advance(1, place.video.video_id)
     progress.finish()
     return clips
 
@@ -227,7 +231,11 @@ def read_label_file(
 
 
 def _read(
-    place: ClipPlace, labels: VideoAnnotations, rule: MapRule, cache: Path | None
+    place: ClipPlace,
+    labels: VideoAnnotations,
+    rule: MapRule,
+    cache: Path | None,
+    readers: PictureReaders,
 ) -> tuple[LabelledClip, ClipCounts]:
     """Return one clip: from the cache, where all labelled frames are kept, or from video and labels."""
     import numpy as np
@@ -235,11 +243,12 @@ def _read(
     from evfr.verbs._labelled_clips_cache import cache_file, load, save
 
     if cache is None:
-        return _made(place, labels, rule, place.frames)
-    file = cache_file(Path(cache), place, labels, rule)
+        return _made(place, labels, rule, place.frames, readers)
+    digest = readers.content_hash(place.path, Path(cache) / "hashes")
+    file = cache_file(Path(cache), digest, place, labels, rule)
     kept = load(file, place.video.video_id, rule.classes)
     if kept is None:
-        kept = _made(place, labels, rule, place.video.frame_index)
+        kept = _made(place, labels, rule, place.video.frame_index, readers)
         save(file, *kept)
     clip, counts = kept
     if len(place.frames) == len(clip):
@@ -248,7 +257,11 @@ def _read(
 
 
 def _made(
-    place: ClipPlace, labels: VideoAnnotations, rule: MapRule, frames: NDArray[np.int64]
+    place: ClipPlace,
+    labels: VideoAnnotations,
+    rule: MapRule,
+    frames: NDArray[np.int64],
+    readers: PictureReaders,
 ) -> tuple[LabelledClip, ClipCounts]:
     import cv2
     import numpy as np
@@ -261,7 +274,7 @@ def _made(
     ids = np.empty((len(frames), *size), np.uint8)
     categories: list[tuple[int, ...]] = []
     total = dict.fromkeys(("objects", "vanished", "covered", "small", "others", "empty"), 0)
-    for row, (frame, image) in enumerate(_pictures(place, frames)):
+    for row, (frame, image) in enumerate(_pictures(place, frames, readers)):
         images[row] = cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA)
         drawn = draw_map(labels, place.video, frame, rule)
         ids[row] = drawn.ids
@@ -277,12 +290,14 @@ def _made(
     return clip, ClipCounts(place.video.video_id, len(frames), **total)
 
 
-def _pictures(place: ClipPlace, frames: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+def _pictures(
+    place: ClipPlace, frames: NDArray[np.int64], readers: PictureReaders
+) -> Iterator[tuple[int, NDArray[np.uint8]]]:
     """Yield the labelled frames, held against the size that the labels are for."""
     from evfr.errors import AnnotationError
 
     video = place.video
-    for frame, image in place.pictures(frames):
+    for frame, image in readers.pictures(place, frames):
         height, width = image.shape[:2]
         # One pixel of rounding: 480x360 labels of a 1920x1441 picture are none of another shape.
         if abs(width * video.height - height * video.width) >= max(video.width, video.height, width, height):

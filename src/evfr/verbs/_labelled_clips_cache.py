@@ -21,18 +21,8 @@ _VERSION = 1
 """Counts up when the same input would give other clips."""
 
 
-def cache_file(folder: Path, place: ClipPlace, labels: VideoAnnotations, rule: MapRule) -> Path:
-    """Return where the clip of a video is kept, whether it is there or not.
-
-    Raises
-    ------
-    VideoError
-        If the video cannot be read.
-    """
-    from evfr._core.content_cache import cached_hash
-    from evfr.video import content_hash
-
-    video = cached_hash(folder / "hashes", Path(place.path), content_hash)
+def cache_file(folder: Path, video: str, place: ClipPlace, labels: VideoAnnotations, rule: MapRule) -> Path:
+    """Return where the clip of a video is kept, whether it is there or not; ``video`` is the hash of its content."""
     digest = hashlib.blake2b(digest_size=16)
     rule_text = json.dumps(asdict(rule), sort_keys=True)
     digest.update(json.dumps([_VERSION, video, place.reading, rule_text]).encode())

@@ -163,7 +163,7 @@ def draw_map(labels: VideoAnnotations, video: AnnotatedVideo, frame: int, rule: 
     at = _sample_points(video.height, video.width, rule.height, rule.width)
     ignored = np.zeros(rule.height * rule.width, np.bool_)
     shapes: list[tuple[int, int, NDArray[np.bool_]]] = []
-    vanished = covered = small = others = empty = 0
+    vanished = others = empty = 0
     for row in labels.rows_at(video.video_id, frame).tolist():
         category = int(labels.category_id[row])
         is_ignored = bool(labels.attributes and labels.attributes[row].get("ignored"))

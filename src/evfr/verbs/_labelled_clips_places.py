@@ -1,8 +1,8 @@
-"""Which video holds the pictures of which labels, and those pictures one after the other."""
+"""Which video holds the pictures of which labels."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -42,54 +42,6 @@ class ClipPlace:
     def reading(self) -> list[str] | None:
         """What the pictures depend on besides the bytes of the video, JSON-ready."""
         return None if self.images is None else list(self.images)
-
-    def pictures(self, frames: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-        """Yield (frame, (H, W, 3) uint8 RGB) of some labelled frames.
-
-        Raises
-        ------
-        AnnotationError
-            If a frame does not decode cleanly or lies behind the end.
-        VideoError
-            If the video cannot be read.
-        """
-        from evfr.video import open_video
-
-        with open_video(self.path) as reader:
-            if self.images is None:
-                yield from self._decoded(reader, frames)
-                return
-            named: Any = reader
-            place_of = {name: place for place, name in enumerate(named.image_names())}
-            name_of = dict(zip(self.video.frame_index.tolist(), self.images, strict=True))
-            for frame in frames.tolist():
-                yield frame, named.read(place_of[name_of[frame]])
-
-    def _decoded(
-        self, reader: Iterable[Any], frames: NDArray[np.int64]
-    ) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-        from evfr.errors import AnnotationError
-
-        wanted = iter(frames.tolist())
-        frame = next(wanted, None)
-        if frame is None:
-            return
-        for picture in reader:
-            # A frame that does not decode is left out by the reader.
-            if picture.frame_index > frame or (picture.frame_index == frame and picture.is_suspect):
-                raise AnnotationError(
-                    f"{self.video.video_id}: frame {frame} is labelled, but does not decode cleanly; leave it out "
-                    "with frames="
-                )
-            if picture.frame_index == frame:
-                yield frame, picture.rgb()
-                frame = next(wanted, None)
-                if frame is None:
-                    return
-        raise AnnotationError(
-            f"{self.video.video_id}: frame {frame} is labelled, but {self.path} ends before it; give the video that "
-            "was labelled"
-        )
 
 
 def find_places(
@@ -169,8 +121,13 @@ class _Source:
         """Whether a name is this video's, or the end of its path, with or without the ending."""
         if video_id in (self.video_id, str(self.path)):
             return True
-        path = PurePosixPath(Path(self.path).resolve().as_posix())
+        path = PurePosixPath(Path(self.path).absolute().as_posix())
         return any(_ends_with(one, PurePosixPath(video_id)) for one in (path, path.with_suffix("")))
+
+    def lies_in(self, video_id: str) -> bool:
+        """Whether it is a folder of pictures in a folder of this name, as ``MOT16-02/img1`` is."""
+        path = PurePosixPath(Path(self.path).absolute().as_posix())
+        return self.names is not None and _ends_with(path.parent, PurePosixPath(video_id))
 
     def is_alike(self, video_id: str) -> bool:
         """Whether the last part of a name is this video's, with or without endings."""
@@ -221,7 +178,7 @@ class _Source:
     def _image(self, name: str, with_folders: bool) -> str | None:
         found = self._by_name.get(PurePosixPath(name).name, [])
         if with_folders:
-            base = PurePosixPath(Path(self.path).resolve().as_posix())
+            base = PurePosixPath(Path(self.path).absolute().as_posix())
             found = [one for one in found if _ends_with(base / one, PurePosixPath(name))]
         return found[0] if len(found) == 1 else None
 
@@ -250,9 +207,10 @@ def _pairs(
     labelled = [video for video in videos if len(video.frame_index)]
     if len(sources) == len(labelled) == 1:
         return [(labelled[0], sources[0])]
-    rules = (
+    rules: tuple[Callable[[_Source, AnnotatedVideo], bool], ...] = (
         lambda source, video: source.is_called(video.video_id),
         lambda source, video: source.holds(video, with_folders=True),
+        lambda source, video: source.lies_in(video.video_id),
         lambda source, video: source.is_alike(video.video_id),
         lambda source, video: source.holds(video, with_folders=False),
     )
@@ -289,10 +247,11 @@ def _wanted(
     if frames is None:
         return {video.video_id: video.frame_index for video, _ in pairs}
     wanted: dict[str, NDArray[np.int64]] = {}
+    by_id = {video.video_id: video for video, _ in pairs}
     for name, given in frames.items():
         # A selection names the video by its file, labels perhaps otherwise.
-        exact = [video for video, _ in pairs if video.video_id == name]
-        found = exact or [video for video, source in pairs if source.is_called(name)]
+        exact = by_id.get(name)
+        found = [exact] if exact is not None else [video for video, source in pairs if source.is_called(name)]
         if len(found) != 1 or found[0].video_id in wanted:
             known = ", ".join(video.video_id for video, _ in pairs[:5])
             raise AnnotationError(

@@ -334,10 +334,10 @@ def audit_looks(
         )
     nearest, apart = _nearest_rows(sides["val"][1], sides["train"][1])
     order = np.argsort(apart, kind="stable")[:pairs]
-    listed = tuple(
-        NearPair(*sides["val"][0][row], *sides["train"][0][int(nearest[row])], float(apart[row]))
-        for row in order.tolist()
-    )
+    listed = []
+    for row in order.tolist():
+        (name, frame), (other, learnt) = sides["val"][0][row], sides["train"][0][int(nearest[row])]
+        listed.append(NearPair(name, frame, other, learnt, float(apart[row])))
     return LookAudit(model, limit, distance is None, len(apart), int((apart <= limit).sum()), lacking, listed)
 
 
@@ -352,6 +352,7 @@ def _thumbnails(
 ) -> Vectors:
     from evfr._core.progress import current_progress
     from evfr.embeddings import ThumbnailEmbedder
+    from evfr.verbs._labelled_clips_pictures import PictureReaders
     from evfr.verbs._labelled_clips_places import find_places
 
     embed = ThumbnailEmbedder()
@@ -359,11 +360,12 @@ def _thumbnails(
     places = find_places(videos, labels, frames=wanted, pictures=pictures)
     progress = current_progress()
     progress.start("comparing frames", len(places))
-    for place in places:
-        name = place.video.video_id
-        for frame, image in place.pictures(place.frames):
-            found[name, frame] = embed([image])[0]
-        progress.advance(1, name)
+    with PictureReaders() as readers:
+        for place in places:
+            name = place.video.video_id
+            for frame, image in readers.pictures(place, place.frames):
+                found[name, frame] = embed([image])[0]
+            progress.advance(1, name)
     progress.finish()
     return found
 

@@ -258,7 +258,7 @@ def _greedy(shares: NDArray[np.float64], val: float, rng: np.random.Generator) -
         if len(outside) > 1:
             # Half of them at random, but not fewer than a handful: tries differ, small sets are searched whole.
             outside = rng.permutation(outside)[: max(_TRIES, (len(outside) + 1) // 2)]
-        moves = [(row,) for row in outside.tolist()] if count - len(inside) > 1 else []
+        moves: list[tuple[int, ...]] = [(row,) for row in outside.tolist()] if count - len(inside) > 1 else []
         moves += [(row,) for row in inside.tolist()] if len(inside) > 1 else []
         if len(inside) * len(outside) <= 4096:
             moves += [(one, other) for one in inside.tolist() for other in outside.tolist()]
