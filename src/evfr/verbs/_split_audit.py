@@ -338,7 +338,9 @@ def audit_looks(
     for row in order.tolist():
         (name, frame), (other, learnt) = sides["val"][0][row], sides["train"][0][int(nearest[row])]
         listed.append(NearPair(name, frame, other, learnt, float(apart[row])))
-    return LookAudit(model, limit, distance is None, len(apart), int((apart <= limit).sum()), lacking, listed)
+    return LookAudit(
+        model, limit, distance is None, len(apart), int((apart <= limit).sum()), lacking, tuple(listed)
+    )
 
 
 Vectors = dict[tuple[str, int], Any]
