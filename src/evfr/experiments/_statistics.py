@@ -346,7 +346,7 @@ def _clip_error(
     if seeds > 1:
         shared = factor * float((drawn - values).var(axis=1, ddof=1).mean()) / seeds
     variance = of_mean - shared
-    if variance <= 0.0:
+    if variance <= (1e-12 * max(1.0, float(np.abs(values).max()))) ** 2:  # rounding
         return 0.0, None
     # A difference of two mean squares has fewer degrees than K - 1: their errors add, their values do not.
     spread = of_mean**2 / (clips - 1) + shared**2 / max((clips - 1) * (seeds - 1), 1)

@@ -234,7 +234,7 @@ def _missing(found: PairedDifference) -> str:
 def _digits(found: PairedDifference, margin: float) -> int:
     """Return decimals: 3, or as many as show the interval's width and the margin."""
     widths = [w for w in (found.high - found.low, margin) if w > 0.0 and math.isfinite(w)]
-    return max([3, *(min(9, 1 - math.floor(math.log10(w))) for w in widths)])
+    return max([3, *(min(9, -math.floor(math.log10(w))) for w in widths)])
 
 
 def _number(value: float, digits: int) -> str:
