@@ -358,6 +358,10 @@ def _checked(
         )
     if options.rare_class is not None and options.rare_class not in names:
         raise ValueError(f"rare_class must be one of {', '.join(names)}, got {options.rare_class!r}")
+    if options.rare_moments > -(-frames // repeat):
+        raise ValueError(
+            f"{options.rare_moments} rare moments do not fit into {-(-frames // repeat)} drawn frames; ask for fewer"
+        )
     if unique and options.rare_moments:
         raise ValueError("rare_moments need frames that follow each other; leave unique out, or rare_moments")
     return names

@@ -111,7 +111,7 @@ def cover(
     -----
     A ray from the centre crosses the outline once. The side of a pixel is found on the edge that its ray crosses: the
     distance to that edge's line is negative inside. This is exact for the pixels' centres; the share of a pixel is
-    taken as half minus the distance, from 0 to 1.
+    taken as half minus the distance to that edge, from 0 to 1.
     """
     low = np.maximum(np.floor(corners.min(axis=0)).astype(int) - 1, 0)
     high = np.minimum(np.ceil(corners.max(axis=0)).astype(int) + 2, [width, height])
@@ -122,14 +122,21 @@ def cover(
     order = (np.arange(len(corners) + 1) + int(angles.argmin())) % len(corners)
     angles, relative = angles[order[:-1]], relative[order]
     along, relative = np.diff(relative, axis=0), relative[:-1]
-    normal = np.stack([along[:, 1], -along[:, 0]], axis=1) / np.hypot(along[:, 0], along[:, 1])[:, None]
-    offset = (normal * relative).sum(axis=1)
+    length = np.hypot(along[:, 0], along[:, 1])
+    unit = along / length[:, None]
     x = np.arange(low[0], high[0]) - centre[0]
     y = (np.arange(low[1], high[1]) - centre[1])[:, None]
     edge = np.searchsorted(angles, np.arctan2(y, x), side="right") - 1
-    distance = normal[edge, 0] * x + normal[edge, 1] * y - offset[edge]
+    ux, uy = unit[edge, 0], unit[edge, 1]
+    dx, dy = x - relative[edge, 0], y - relative[edge, 1]
+    distance = uy * dx - ux * dy
+    inside = distance < 0
+    # Beyond its end an edge is farther away than its line: otherwise sharp corners would grow thorns.
+    part = ux * dx + uy * dy
+    beyond = np.maximum(np.maximum(-part, part - length[edge]), 0)
+    distance = np.where(inside, distance, np.hypot(distance, beyond))
     alpha = np.clip(0.5 - distance, 0.0, 1.0).astype(np.float32)
-    return Coverage(int(low[0]), int(low[1]), alpha, distance < 0)
+    return Coverage(int(low[0]), int(low[1]), alpha, inside)
 
 
 def _polar(angle: NDArray[np.float64], radius: NDArray[np.float64] | float) -> NDArray[np.float64]:
