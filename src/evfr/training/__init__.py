@@ -10,6 +10,7 @@ To add a model: write one file with its samples, ``draw`` and ``loss``, and call
 
 from __future__ import annotations
 
+from evfr.training._batch_augmentation import augment_batch, noised_batch
 from evfr.training._covos import CovosSamples, covos_samples, train_covos
 from evfr.training._device_frames import DeviceFrames
 from evfr.training._hypercolumns import hypercolumns
@@ -58,6 +59,7 @@ __all__ = [
     "Segmenter",
     "SequenceClip",
     "TrainingRun",
+    "augment_batch",
     "covos_samples",
     "fit_deep_unet",
     "fit_maskrcnn",
@@ -72,6 +74,7 @@ __all__ = [
     "load_segmentation",
     "load_svm",
     "load_tiny",
+    "noised_batch",
     "predict_maskrcnn",
     "predict_segmentation",
     "predict_svm",
