@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from evfr.training import Recipe, TrainingRun
     from evfr.verbs._train_frames import LabelledVideo, VideoFrames
 
-__all__ = ["seq_maskrcnn"]
+__all__ = ["check_settings", "seq_maskrcnn"]
 
 _FROZEN: dict[str, tuple[str, ...]] = {"none": (), "stem": ("conv1", "layer1"), "backbone": ("",)}
 
@@ -182,7 +182,7 @@ def seq_maskrcnn(
         )
         of_images = {"images": str(image_labels), "image_share": image_share, "background": background}
         folder = out / f"stage{number}"
-        _check_settings(folder, {**settings, **(of_images if number == 1 else {})})
+        check_settings(folder, {**settings, **(of_images if number == 1 else {})})
         runs.append(
             train_seq_maskrcnn(module, draw, its_recipe, objects=objects, batch_size=batch_size, out=folder)
         )
@@ -220,8 +220,21 @@ def _kept(labelled: Sequence[LabelledVideo], folder: Path) -> list[VideoFrames]:
     return found
 
 
-def _check_settings(folder: Path, settings: dict[str, Any]) -> None:
-    """Refuse to go on with a stage that was begun with other settings; note those of a new one."""
+def check_settings(folder: Path, settings: dict[str, Any]) -> None:
+    """Refuse to go on with training that was begun with other settings; note those of a new one.
+
+    Parameters
+    ----------
+    folder : Path
+        Where its checkpoint is, if there is one.
+    settings : dict
+        JSON-ready.
+
+    Raises
+    ------
+    InputError
+        If there is a checkpoint of other settings.
+    """
     from evfr._core.atomic import atomic_write_bytes, make_folder
     from evfr.errors import InputError
 
