@@ -14,6 +14,8 @@ from evfr.errors import EvfrError
 if TYPE_CHECKING:
     from evfr._core.embedding_set import EmbeddingSet
     from evfr._core.selection import Selection
+    from evfr.experiments.advise import advise
+    from evfr.experiments.command import experiment
     from evfr.verbs.dedup import dedup
     from evfr.verbs.embed import embed
     from evfr.verbs.evaluate import evaluate
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from evfr.verbs.score import score
     from evfr.verbs.search import search
     from evfr.verbs.select import select
+    from evfr.verbs.split import split
+    from evfr.verbs.synth import synth
     from evfr.verbs.train import train
     from evfr.video import open_video
 
@@ -34,9 +38,11 @@ __version__ = "0.1.0"
 _EXPORTS = {
     "EmbeddingSet": "evfr._core.embedding_set",
     "Selection": "evfr._core.selection",
+    "advise": "evfr.experiments.advise",
     "dedup": "evfr.verbs.dedup",
     "embed": "evfr.verbs.embed",
     "evaluate": "evfr.verbs.evaluate",
+    "experiment": "evfr.experiments.command",
     "extract": "evfr.verbs.extract",
     "inspect": "evfr.verbs.inspect",
     "open_video": "evfr.video",
@@ -47,10 +53,21 @@ _EXPORTS = {
     "score": "evfr.verbs.score",
     "search": "evfr.verbs.search",
     "select": "evfr.verbs.select",
+    "split": "evfr.verbs.split",
+    "synth": "evfr.verbs.synth",
     "train": "evfr.verbs.train",
 }
 _FAMILIES = (
-    *("annotations", "augmentation", "datasets", "distributed", "embeddings", "metrics", "models"),
+    *(
+        "annotations",
+        "augmentation",
+        "datasets",
+        "distributed",
+        "embeddings",
+        "experiments",
+        "metrics",
+        "models",
+    ),
     *("propagation", "reports", "sampling", "sequences", "signals", "training", "verbs", "video"),
 )
 
@@ -59,9 +76,11 @@ __all__ = [
     "EvfrError",
     "Selection",
     "__version__",
+    "advise",
     "dedup",
     "embed",
     "evaluate",
+    "experiment",
     "extract",
     "inspect",
     "open_video",
@@ -72,6 +91,8 @@ __all__ = [
     "score",
     "search",
     "select",
+    "split",
+    "synth",
     "train",
 ]
 

@@ -215,7 +215,7 @@ def plan(
         "frame_counts": frame_counts,
         "grid": grid,
     }
-    arms, comparisons = arms_of(protocol, given)
+    arms, comparisons = arms_of(protocol, given, model)
     learned = kind_of(model, kind, model_options)
     if labels is None or split is None or not videos:
         raise ValueError("give videos, --labels and --split (made by: evfr split LABELS --by video)")

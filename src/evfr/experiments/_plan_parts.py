@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from evfr._core.progress import NullProgress, use_progress
 from evfr.experiments._arms import Arm, Comparison, evfr_arms, pertinence_arms, two_axis_arms
 from evfr.experiments._command import NAMES, command_words
 from evfr.experiments._grid import read_grid
@@ -202,19 +203,21 @@ def predicted_seconds(
     for count in (1, *_TIMED):  # the first loads and compiles
         recipe = replace(planned.recipe, iterations=count, warmup=0)
         begin = time.perf_counter()
-        model, _ = learner.fit(
-            clips,
-            recipe=recipe,
-            augmentation=arm.augmentation,
-            device=device,
-            out=None,
-            **planned.model_options,
-        )
+        with use_progress(NullProgress()):
+            model, _ = learner.fit(
+                clips,
+                recipe=recipe,
+                augmentation=arm.augmentation,
+                device=device,
+                out=None,
+                **planned.model_options,
+            )
         seconds.append(time.perf_counter() - begin)
     step = max(seconds[2] - seconds[1], 0.0) / (_TIMED[1] - _TIMED[0])
     fixed = max(seconds[1] - _TIMED[0] * step, 0.0)
     flat = [clip for clips in tests.values() for clip in clips]
     part = flat[0].images[:16]
+    learner.predict(model, part[:1])
     begin = time.perf_counter()
     learner.predict(model, part)
     frame = (time.perf_counter() - begin) / len(part)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -140,7 +140,8 @@ def summarise(
         ((row["arm"], row["test"]), row["seed"]): row for row in table.to_pylist()
     }
     drawn = _Drawn(plan, folder, score, draws)
-    summaries, verdicts = [], []
+    summaries: list[ArmSummary] = []
+    verdicts = []
     for test in plan.tests:
         for arm in plan.arms:
             done = [seed for seed in range(plan.seeds) if ((arm.name, test), seed) in rows]
@@ -148,9 +149,10 @@ def summarise(
                 mine = [rows[(arm.name, test), seed] for seed in done]
                 summaries.append(_summary(mine, arm.name, test, score, drawn, done))
         for pair in plan.comparisons:
+            names = (pair.arm, pair.baseline)
             sides = [
                 np.array([_value(rows.get(((name, test), seed)), score) for seed in range(plan.seeds)])
-                for name in (pair.arm, pair.baseline)
+                for name in names
             ]
             both = np.flatnonzero(np.isfinite(sides[0]) & np.isfinite(sides[1])).tolist()
             clip_sd, clip_degrees, clips = 0.0, None, 1
@@ -171,6 +173,9 @@ def summarise(
                 name_a=pair.arm,
                 name_b=pair.baseline,
             )
+            if not any(item.has_signal for item in summaries if item.test == test and item.arm in names):
+                text = f"undecided: neither arm shows a signal, so that this means nothing: {verdict.text}"
+                verdict = replace(verdict, word="undecided", text=text, more_seeds=0)
             verdicts.append(Judged(pair.arm, pair.baseline, pair.kind, test, verdict, clips))
     return summaries, verdicts
 
