@@ -40,7 +40,8 @@ def load(file: Path, video_id: str, classes: tuple[str, ...]) -> tuple[LabelledC
     from evfr.verbs._labelled_clips import ClipCounts
 
     try:
-        with np.load(file, allow_pickle=False) as kept:
+        # Opened here: numpy leaves a file that is no whole zip open.
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as kept:
             counts = ClipCounts(**json.loads(str(kept["counts"])))
             clip = LabelledClip(
                 video_id, kept["frame_index"], kept["images"], kept["ids"], kept["category"], classes
@@ -93,5 +94,5 @@ def _update_by_labels(digest: hashlib.blake2b, labels: VideoAnnotations) -> None
         digest.update(np.ascontiguousarray(column).tobytes())
     for mask in labels.masks:
         digest.update(b"-" if mask is None else f"{len(mask.counts)} ".encode() + mask.counts.tobytes())
-    is_ignored = [bool(row.get("ignored")) for row in labels.attributes]
-    digest.update(json.dumps(is_ignored).encode())
+    ignored = [number for number, row in enumerate(labels.attributes) if row.get("ignored")]
+    digest.update(json.dumps(ignored).encode())

@@ -174,7 +174,7 @@ def draw_map(labels: VideoAnnotations, video: AnnotatedVideo, frame: int, rule: 
             continue
         mask = _mask(labels, row, video, rule, where)
         if mask.is_empty:
-            empty += not (is_void or is_other)
+            empty += not (is_void or is_other or labels.is_crowd[row])
         elif is_void or is_other or labels.is_crowd[row]:
             ignored |= _sampled(mask, at)
         else:
