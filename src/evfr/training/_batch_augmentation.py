@@ -145,7 +145,7 @@ def augmented_batch(
     stays = _stays(torch, slots, count)
     relabel = torch.arange(count + 2, dtype=torch.uint8, device=ids.device).repeat(batch, 1)
     relabel[:, 1 : count + 1].masked_fill_(~stays, IGNORE_ID)
-    relabel[:, count + 1] = IGNORE_ID
+    relabel[:, count + 1].fill_(IGNORE_ID)
     labels = relabel[:, :, None].expand(-1, -1, 2).flatten(1).gather(1, slots.flatten(1)).view(ids.shape)
     return (
         chosen_bytes(bits[:, None], source_images, images),
