@@ -61,7 +61,7 @@ def test_shapes_have_the_area_of_the_unit_disc(shape: str) -> None:
     assert np.hypot(x, y).max() * np.sqrt(1.25) <= 2.3
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     st.sampled_from([*SHAPES, *DISTRACTORS]),
     st.floats(2.0, 25.0),
@@ -156,8 +156,8 @@ def test_tracks_follow_objects() -> None:
 
 @pytest.fixture(scope="module")
 def looks():
-    options = SceneOptions(objects=8, distractors=2)
-    return looks_of([moving_objects(seed, frames=40, unique=True, options=options) for seed in range(5)])
+    options = SceneOptions(objects=16, distractors=3)
+    return looks_of([moving_objects(seed, frames=16, unique=True, options=options) for seed in range(5)])
 
 
 class TestClassByShapeOnly:
@@ -231,7 +231,7 @@ class TestTime:
         clip = moving_objects(0, frames=6, options=SceneOptions(noise=0, still_share=1, fast_share=0))
         assert (clip.images == clip.images[0]).all()
 
-    @settings(max_examples=30, deadline=None)
+    @settings(max_examples=20, deadline=None)
     @given(st.integers(0, 99), st.integers(1, 400), st.floats(0, 1), st.floats(0, 1))
     def test_shares_of_time(self, seed: int, frames: int, still: float, fast: float) -> None:
         fast = min(fast, 1 - still)

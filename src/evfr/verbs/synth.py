@@ -160,7 +160,7 @@ def synth(
     import numpy as np
 
     from evfr._core.annotations import NO_TRACK, concatenate
-    from evfr._core.atomic import atomic_write_bytes, make_folder
+    from evfr._core.atomic import atomic_write_bytes, refuse_remote
     from evfr._core.progress import current_progress
     from evfr._core.rng import spawn_seed
     from evfr.annotations import write
@@ -174,6 +174,8 @@ def synth(
     for name, value in (("clips", clips), ("test_clips", test_clips), ("fps", fps)):
         if value < 1:
             raise ValueError(f"{name} must be 1 or more, got {value}")
+    if shuffle_labels and clips < 2:
+        raise ValueError(f"shuffle_labels needs 2 clips or more to take labels from another one, got {clips}")
     options = SceneOptions(
         class_weights=tuple(class_weights) or None,
         objects=objects,
@@ -182,6 +184,7 @@ def synth(
         rare_class=rare_class,
     )
     folder = Path(out)
+    refuse_remote(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(
             f"{folder} is not empty; give a new folder, so that no clip of another run is among these"
@@ -190,7 +193,6 @@ def synth(
         side: tuple(f"{side}/{side}_{place:03d}.mkv" for place in range(count))
         for side, count in (("train", clips), ("test", test_clips))
     }
-    make_folder(folder)
     progress = current_progress()
     progress.start("drawing clips", clips + test_clips)
     parts: list[VideoAnnotations] = []
