@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from evfr._core.embedding_set import EmbeddingSet
     from evfr._core.selection import Selection
     from evfr.experiments.advise import advise
-    from evfr.experiments.command import experiment
+    from evfr.experiments.experiment import experiment
     from evfr.verbs.dedup import dedup
     from evfr.verbs.embed import embed
     from evfr.verbs.evaluate import evaluate
@@ -42,7 +42,7 @@ _EXPORTS = {
     "dedup": "evfr.verbs.dedup",
     "embed": "evfr.verbs.embed",
     "evaluate": "evfr.verbs.evaluate",
-    "experiment": "evfr.experiments.command",
+    "experiment": "evfr.experiments.experiment",
     "extract": "evfr.verbs.extract",
     "inspect": "evfr.verbs.inspect",
     "open_video": "evfr.video",

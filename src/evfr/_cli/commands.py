@@ -19,7 +19,7 @@ COMMANDS = {
     "overlay": "evfr.verbs.overlay:overlay",
     "train": "evfr.verbs.train:train",
     "split": "evfr.verbs.split:split",
-    "experiment": "evfr.experiments.command:experiment",
+    "experiment": "evfr.experiments.experiment:experiment",
     "advise": "evfr.experiments.advise:advise",
     "synth": "evfr.verbs.synth:synth",
     "search": "evfr.verbs.search:search",
@@ -81,7 +81,7 @@ METHODS = {
     "experiment": MethodFamily(
         "action",
         "action_options",
-        "evfr.experiments.command:ACTIONS",
+        "evfr.experiments.experiment:ACTIONS",
         ("folder", "videos"),
         is_argument=True,
     ),

@@ -3,7 +3,7 @@
 `plan` writes a grid of arms (which frames, trained how) and seeds, with the frames of every cell and the class check;
 `run` trains what has no row yet, on any number of workers and machines, and survives being killed; `report` turns
 rows into tables, figures and verdicts in words. The statistics are pure functions of scores: `paired`,
-`hierarchical_bootstrap`, `judge`, and `fit_learning_curve`, which `advise` asks how many labels are enough.
+`hierarchical_bootstrap`, `judge`, and `fit_learning_curve`, which `evfr.advise` asks how many labels are enough.
 
 To add a protocol: write a function that returns arms and comparisons in ``_arms.py``, and one line where
 ``_plan_parts.py`` chooses. Names are loaded when they are asked for, since the command line reads the signatures here.
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
         paired,
     )
     from evfr.experiments._verdicts import Verdict, judge, seeds_needed
-    from evfr.experiments.advise import advise
-    from evfr.experiments.command import experiment
 
 _EXPORTS = {
     "AdviseResult": "_advise_result",
@@ -49,8 +47,6 @@ _EXPORTS = {
     "ReportResult": "_report",
     "RunResult": "_run",
     "Verdict": "_verdicts",
-    "advise": "advise",
-    "experiment": "command",
     "fit_learning_curve": "_curves",
     "frames_for": "_curves",
     "hierarchical_bootstrap": "_statistics",
@@ -80,8 +76,6 @@ __all__ = [
     "ReportResult",
     "RunResult",
     "Verdict",
-    "advise",
-    "experiment",
     "fit_learning_curve",
     "frames_for",
     "hierarchical_bootstrap",
