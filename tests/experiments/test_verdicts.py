@@ -54,7 +54,7 @@ def test_undecided_counts_the_seeds_to_add() -> None:
     found = judge([0.31, 0.30, 0.36], [0.30, 0.28, 0.32], margin=0.001, name_a="S5", name_b="S1")
     assert (found.word, found.more_seeds) == ("undecided", 2)
     assert found.text.startswith("undecided: 2 more seeds (S5 - S1: difference 0.023, 95 % interval")
-    one = judge([0.31, 0.30, 0.332], [0.30, 0.28, 0.318], margin=0.0)
+    one = judge([0.31, 0.318], [0.30, 0.30], margin=0.0)
     assert one.text.startswith("undecided: 1 more seed (A - B")
 
 
@@ -111,7 +111,7 @@ def test_differences_too_small_for_the_experiment_are_called_so() -> None:
 
 def test_small_scores_get_the_decimals_that_they_need() -> None:
     found = judge([0.00021, 0.00022, 0.00024], [0.0001, 0.0001, 0.00012], margin=0.00005)
-    assert "difference 0.00012, 95 % interval 0.00009" in found.text
+    assert "difference 0.00012, 95 % interval 0.00010 to 0.00013" in found.text
     zero = judge([0.3, 0.3004, 0.2996], [0.3004, 0.2996, 0.3], margin=0.01)
     assert "difference 0.000," in zero.text
     assert "-0.000," not in zero.text
@@ -191,18 +191,23 @@ def test_a_loss_of_the_margin_is_rarely_called_none() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("over_clips", [False, True])
-@pytest.mark.parametrize("arm_clip", [0.0, 0.03])
-@pytest.mark.parametrize(("seeds", "clips"), [(3, 8), (3, 32), (5, 8), (5, 32)])
-def test_bars_over_a_thousand_tables(seeds: int, clips: int, arm_clip: float, over_clips: bool) -> None:
-    """6 % and 75 % as the issue asks; clips that favour an arm can be judged over clips alone."""
-    if arm_clip and not over_clips:
-        pytest.skip("judged on these clips alone, an arm that they favour is better")
+@pytest.mark.parametrize(
+    ("seeds", "clips", "arm_clip", "over_clips"),
+    [
+        *[(3, 8, 0.0, False), (5, 32, 0.0, False)],
+        *[(3, 8, 0.0, True), (3, 32, 0.0, True), (5, 8, 0.0, True), (5, 32, 0.0, True)],
+        *[(3, 32, 0.03, True), (5, 8, 0.03, True)],
+    ],
+)
+def test_bars_over_thousands_of_tables(seeds: int, clips: int, arm_clip: float, over_clips: bool) -> None:
+    """6 % and 75 % as the issue asks, over 3,000 tables so that chance (0.4 %) does not decide.
+
+    ``arm_clip``: clips that favour one arm; whoever judges over clips must not take that for a difference of the arms.
+    """
     noise = replace(NOISE, arm_clip=arm_clip)
     common = {"seeds": seeds, "clips": clips, "noise": noise, "over_clips": over_clips, "draw": 11}
-    spread = math.hypot(noise.of_difference(clips) / math.sqrt(seeds), arm_clip * math.sqrt(2 / clips))
-    margin = 2.0 * math.sqrt(seeds) * spread
-    assert rates(1000, **common)["proven"] <= 0.06
-    assert rates(1000, **common, gain=-margin, margin=margin)["no loss"] <= 0.06
+    margin = 2.0 * math.hypot(noise.of_difference(clips), arm_clip * math.sqrt(2 * seeds / clips))
+    assert rates(3000, **common)["proven"] <= 0.06
+    assert rates(3000, **common, gain=-margin, margin=margin)["no loss"] <= 0.06
     if seeds == 5 and not arm_clip:
         assert rates(1000, **common, gain=2.0 * noise.of_difference(clips))["better"] >= 0.75

@@ -117,7 +117,7 @@ def fit_learning_curve(
     """
     sizes, scores, seeds = _points(n, score, groups)
     check_fit_options(draws, tolerance, confidence)
-    if scores.max() > ceiling:
+    if scores.max(initial=-math.inf) > ceiling:
         raise ValueError(
             f"a score of {scores.max():g} is above the ceiling {ceiling:g}; give ceiling=100 for per cent"
         )
