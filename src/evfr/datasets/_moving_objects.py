@@ -39,8 +39,10 @@ class SceneOptions:
         More than 0.
     camera : float
         Speed of the camera; 0 holds it still.
+    pattern : float
+        Contrast of the textures on objects and distractors, 0 (plain) to 1.
     clutter : float
-        Contrast of the ground's textures, 0 to 1; with 1 they are as vivid as those of the objects.
+        Contrast of the ground, 0 (plain grey) to 1 (as vivid as the objects).
     noise : float
         Standard deviation of the sensor noise in grey levels.
     rare_moments : int
@@ -63,7 +65,8 @@ class SceneOptions:
     fast_share: float = 0.2
     fast_speed: float = 4.0
     camera: float = 1.0
-    clutter: float = 0.5
+    pattern: float = 0.5
+    clutter: float = 0.4
     noise: float = 2.0
     rare_moments: int = 0
     rare_frames: int = 8
@@ -85,8 +88,9 @@ class SceneOptions:
             raise ValueError(
                 f"still_share and fast_share must add up to 1 at most, got {self.still_share} and {self.fast_share}"
             )
-        if not 0 <= self.clutter <= 1:
-            raise ValueError(f"clutter must be in [0, 1], got {self.clutter}")
+        for name in ("pattern", "clutter"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be in [0, 1], got {getattr(self, name)}")
         if not 0 < self.fast_speed < float("inf"):
             raise ValueError(f"fast_speed must be more than 0 and finite, got {self.fast_speed}")
         if self.rare_frames < 1:

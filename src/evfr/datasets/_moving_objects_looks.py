@@ -14,10 +14,19 @@ if TYPE_CHECKING:
 __all__ = ["background", "texture"]
 
 _KINDS = ("plain", "stripes", "checks", "dots", "clouds")
-_DARKEST, _BRIGHTEST = 25.0, 230.0
+VIVID = (25.0, 230.0)
+"""Darkest and brightest that an object's colour may be, in each of red, green and blue."""
 
 
-def texture(rng: Generator, width: int, height: int, period: float) -> NDArray[np.float32]:
+def texture(
+    rng: Generator,
+    width: int,
+    height: int,
+    period: float,
+    *,
+    contrast: float,
+    levels: tuple[float, float] = VIVID,
+) -> NDArray[np.float32]:
     """Paint two random colours in a random pattern.
 
     Parameters
@@ -28,6 +37,10 @@ def texture(rng: Generator, width: int, height: int, period: float) -> NDArray[n
         Size in pixels.
     period : float
         Typical length of a repeat in pixels.
+    contrast : float
+        Of the pattern, 0 to 1: how much of the way the first colour goes towards the other one.
+    levels : tuple of float
+        Darkest and brightest of the colours.
 
     Returns
     -------
@@ -35,7 +48,8 @@ def texture(rng: Generator, width: int, height: int, period: float) -> NDArray[n
         Grey levels of red, green and blue.
     """
     kind = _KINDS[int(rng.integers(len(_KINDS)))]
-    one, other = rng.uniform(_DARKEST, _BRIGHTEST, (2, 3)).astype(np.float32)
+    one, other = rng.uniform(*levels, (2, 3)).astype(np.float32)
+    other = one + np.float32(contrast) * (other - one)
     turn, shift, scale = rng.uniform(0, np.pi), rng.uniform(0, 2 * np.pi, 2), rng.uniform(0.7, 1.5)
     if kind == "plain":
         share = np.zeros((height, width), np.float32)
@@ -72,16 +86,17 @@ def background(rng: Generator, width: int, height: int, unit: float, clutter: fl
     (height, width, 3) uint8
         RGB.
     """
-    out = texture(rng, width, height, unit)
-    for _ in range(3):
-        patch = texture(rng, width, height, unit)
+    middle = np.add(*VIVID) / 2
+    low, high = (middle + (level - middle) * clutter for level in VIVID)
+    out, *patches = (
+        texture(rng, width, height, unit, contrast=clutter, levels=(low, high)) for _ in range(4)
+    )
+    for patch in patches:
         share = np.clip(2.0 * _noise(rng, width, height, 5 * unit) - 0.4, 0, 1)
         out = np.asarray(cv2.blendLinear(patch, out, share, 1 - share), np.float32)
-    mean = np.array(cv2.mean(out))
     light = 18.0 * _noise(rng, width, height, 8 * unit) + 7.0 * _noise(rng, width, height, 2.0)
-    painted = cv2.addWeighted(out, clutter, cv2.merge([light, light, light]), 1.0, 0.0)
-    # Rounds, and keeps what is beyond black and white there.
-    return np.asarray(cv2.add(painted, (1 - clutter) * mean, dtype=cv2.CV_8U), np.uint8)
+    painted = cv2.add(out, cv2.merge([light, light, light]), dtype=cv2.CV_8U)
+    return np.asarray(painted, np.uint8)
 
 
 def _wave(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float32]:

@@ -23,7 +23,7 @@ NO_CLASS = -1
 TEXTURE_SIDE = 48
 """Pixels of an object's own texture, which spans 4 of its radii."""
 
-_SMALLEST, _LARGEST = 0.075, 0.19
+_SMALLEST, _LARGEST = 0.085, 0.19
 _STRETCH = 1.25
 _FARTHEST = 2.3
 """No corner is farther from an object's centre than this many of its radii."""
@@ -179,7 +179,7 @@ class Scene:
         self._slots = int(whole.sum())
         self._labelled = int(whole[0])
         self._start = rng.uniform(0, self._period, (self._slots, 2))
-        pace = rng.uniform(0.003, 0.013, self._slots) * height
+        pace = rng.uniform(0.004, 0.018, self._slots) * height
         way = rng.uniform(0, 2 * math.pi, self._slots)
         self._velocity = np.stack([pace * np.cos(way), pace * np.sin(way)], axis=1)
         self._wobble = rng.uniform(0, 0.05 * height, (self._slots, 2))
@@ -195,7 +195,7 @@ class Scene:
         rates = rng.uniform(0.6, 1.4, 6) * np.array([0.02, 0.05, 0.03, 0.02, 0.03, 0.012])
         wave = np.sin(times[:, None] * rates + waves)
         way = waves[5] + 1.2 * wave[:, 0] + 0.6 * wave[:, 1]
-        step = np.diff(times, prepend=times[0]) * 0.0095 * self._height * self._options.camera
+        step = np.diff(times, prepend=times[0]) * 0.012 * self._height * self._options.camera
         self.position = np.stack([np.cumsum(step * np.cos(way)), np.cumsum(step * np.sin(way))], axis=1)
         strength = min(self._options.camera, 1.0)
         self.zoom = np.exp(_ZOOM * strength * wave[:, 2])
@@ -265,7 +265,9 @@ class Scene:
         """Return what is painted on an object, (48, 48, 3) float32 over 4 of its radii; class plays no part."""
         if actor.key not in self._skins:
             rng = generator(spawn_seed(self._seed, "skin", *map(str, actor.key)))
-            self._skins[actor.key] = texture(rng, TEXTURE_SIDE, TEXTURE_SIDE, TEXTURE_SIDE / 4)
+            self._skins[actor.key] = texture(
+                rng, TEXTURE_SIDE, TEXTURE_SIDE, TEXTURE_SIDE / 4, contrast=self._options.pattern
+            )
         return self._skins[actor.key]
 
     def _actor(self, key: tuple[int, ...], category: int | None = None) -> Actor:
@@ -274,7 +276,7 @@ class Scene:
             return self._actors[key]
         rng = generator(spawn_seed(self._seed, "actor", *map(str, key)))
         # All but the outline is drawn before the class, and by the same law for every class.
-        depth, angle, spin = rng.random(), rng.uniform(0, 2 * math.pi), rng.uniform(-0.06, 0.06)
+        depth, angle, spin = rng.random(), rng.uniform(0, 2 * math.pi), rng.uniform(-0.09, 0.09)
         phase, swell_rate = rng.uniform(0, 2 * math.pi), rng.uniform(0.02, 0.06)
         stretch, axis = math.sqrt(rng.uniform(1.0, _STRETCH)), rng.uniform(0, math.pi)
         drawn = int(np.searchsorted(self._chances, rng.random(), side="right"))
