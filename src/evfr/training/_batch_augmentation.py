@@ -207,16 +207,13 @@ def _stays(torch: Any, slots: Any, count: int) -> Any:
 
 
 def _moved(torch: Any, counts: Any) -> Any:
-    """Return how far the ends move along an axis when pixels go, of counts (B, M, 2, L) that remain and that go."""
-    size = counts.shape[3]
-    places = torch.arange(size, device=counts.device)
-    moved = []
-    for order in (places, size - 1 - places):
-        # The least place with a pixel: the others count as ``size``.
-        after = order.masked_fill(counts[:, :, 0] == 0, size).amin(2)
-        before = order.masked_fill(counts.sum(2) == 0, size).amin(2)
-        moved.append(after - before)
-    return torch.maximum(*moved)
+    """Return how far the ends move along an axis when pixels go, of counts (B, M, 2, L) that remain and that go.
+
+    Of objects without a pixel that remains the number means nothing.
+    """
+    has_pixels = torch.stack([counts[:, :, 0], counts.sum(2)]).clamp_(max=1).byte()
+    after, before = torch.stack([has_pixels, has_pixels.flip(3)]).argmax(4).unbind(1)
+    return (after - before).amax(0)
 
 
 def _subset(torch: Any, source_numbers: Any, source_category: Any, chosen: Any) -> Any:
