@@ -128,13 +128,13 @@ def test_errors_of_seeds_and_clips_combine_as_satterthwaite_says() -> None:
 
 
 def test_weights_of_clips_are_those_of_the_bayesian_bootstrap() -> None:
-    weights = clip_weights(6, 20_000, rng_seed=3)
+    weights = clip_weights(6, 20_000, seed=3)
     assert weights.sum(axis=1) == pytest.approx(6.0)
     assert (weights > 0).all()
     assert weights.mean(axis=0) == pytest.approx(1.0, abs=0.03)
     # Dirichlet(1): the variance of one share is (K - 1) / (K^2 (K + 1)).
     assert weights.var(axis=0) == pytest.approx(5 / 7, rel=0.05)
-    assert (clip_weights(6, 10, rng_seed=3) == clip_weights(6, 10, rng_seed=3)).all()
+    assert (clip_weights(6, 10, seed=3) == clip_weights(6, 10, seed=3)).all()
 
 
 def test_errors_of_both_levels_are_those_of_the_analysis_of_variance() -> None:
@@ -161,8 +161,8 @@ def test_the_bootstrap_is_the_interval_of_its_draws() -> None:
         assert (rows.dtype, rows.shape) == (np.int64, (1,))
         return float(weights @ scores[rows[0]] / weights.sum())
 
-    found = hierarchical_bootstrap(statistic, seeds=3, clips=8, draws=200, rng_seed=4)
-    drawn = clip_weights(8, 200, rng_seed=4) @ scores.T / 8
+    found = hierarchical_bootstrap(statistic, seeds=3, clips=8, draws=200, seed=4)
+    drawn = clip_weights(8, 200, seed=4) @ scores.T / 8
     expected = hierarchical_interval(scores.mean(axis=1), drawn, clips=8)
     assert astuple(found) == pytest.approx(astuple(expected), rel=1e-9)
 

@@ -59,7 +59,7 @@ def verdict_rates(
         part = {}
         if over_clips:
             difference = table[0] - table[1]
-            weights = clip_weights(clips, 100, rng_seed=number)
+            weights = clip_weights(clips, 100, seed=number)
             found = hierarchical_interval(
                 difference.mean(axis=1), weights @ difference.T / clips, clips=clips
             )

@@ -186,7 +186,7 @@ def paired(
     )
 
 
-def clip_weights(clips: int, draws: int, *, rng_seed: int = 0) -> NDArray[np.float64]:
+def clip_weights(clips: int, draws: int, *, seed: int = 0) -> NDArray[np.float64]:
     """Draw weights of clips for a bootstrap: Dirichlet(1, ..., 1) times the number of clips (Rubin 1981).
 
     Unlike counts of a resampling, no weight is 0: a class that one clip alone has does not vanish.
@@ -195,7 +195,7 @@ def clip_weights(clips: int, draws: int, *, rng_seed: int = 0) -> NDArray[np.flo
     ----------
     clips, draws : int
         1 or more.
-    rng_seed : int
+    seed : int
         Equal seeds give equal weights, so that arms compare on common draws.
 
     Returns
@@ -214,7 +214,7 @@ def clip_weights(clips: int, draws: int, *, rng_seed: int = 0) -> NDArray[np.flo
     """
     if clips < 1 or draws < 1:
         raise ValueError(f"clips and draws must be 1 or more, got {clips} and {draws}")
-    weights = generator(rng_seed).standard_exponential((draws, clips))
+    weights = generator(seed).standard_exponential((draws, clips))
     scaled: NDArray[np.float64] = weights * (clips / weights.sum(axis=1, keepdims=True))
     return scaled
 
@@ -284,7 +284,7 @@ def hierarchical_bootstrap(
     seeds: int,
     clips: int,
     draws: int = 1000,
-    rng_seed: int = 0,
+    seed: int = 0,
     confidence: float = 0.95,
 ) -> Interval:
     """Return the interval of a statistic over seeds and test clips (see `hierarchical_interval`).
@@ -299,7 +299,7 @@ def hierarchical_bootstrap(
     draws : int
         Weightings of the clips, 2 or more; the statistic is called (draws + 1) S times. 200 tell a standard error to
         5 %.
-    rng_seed : int
+    seed : int
         Of the weights.
     confidence : float
         In (0.5, 1).
@@ -326,7 +326,7 @@ def hierarchical_bootstrap(
     if seeds < 1 or draws < 2:
         raise ValueError(f"seeds must be 1 or more and draws 2 or more, got {seeds} and {draws}")
     rows = [np.array([s], dtype=np.int64) for s in range(seeds)]
-    weights = clip_weights(clips, draws, rng_seed=rng_seed)
+    weights = clip_weights(clips, draws, seed=seed)
     ones = np.ones(clips)
     whole = [statistic(row, ones) for row in rows]
     drawn = [[statistic(row, weight) for row in rows] for weight in weights]
