@@ -289,8 +289,10 @@ def _count(made: Split, labels: VideoAnnotations, side: Any, classes: tuple[str,
     rows = {video.video_id: row for row, video in enumerate(labels.videos)}
     objects = dict.fromkeys(classes, 0)
     for name, index in frames.items():
-        member = (labels.video_row == rows[name]) & np.isin(labels.frame_index, index) & ~labels.is_crowd
-        for number, count in zip(*np.unique(labels.category_id[member], return_counts=True), strict=True):
+        first, stop = np.searchsorted(labels.video_row, [rows[name], rows[name] + 1])
+        is_there = np.isin(labels.frame_index[first:stop], index) & ~labels.is_crowd[first:stop]
+        found = np.unique(labels.category_id[first:stop][is_there], return_counts=True)
+        for number, count in zip(*found, strict=True):
             objects[names[int(number)]] += int(count)
     held = [index for index in frames.values() if len(index)]
     return SideCounts(len(held), sum(map(len, held)), tuple(objects.values()))
