@@ -1,10 +1,10 @@
 """Learning curves: how near the advice comes on drawn runs whose truth is known, against scipy's curve_fit.
 
 200 saturating curves (twice the most labels truly gains .005 or less) and 200 others (.02 or more), drawn in one
-stream: 6 to 8 levels up to 400 to 3,200 frames, 3 or 5 seeds, exponent .3 to 1.5, plateau .25 to .9, noise of sd .003 to
-.012, half of its variance shared by the runs of a seed. The question: how many frames reach a score .02 below that of
-all. Curves between are not asked: runs of this size cannot tell a gain of .01 from one of .007. Also printed: noise of
-sd .02, and curves that are no power law but exponential, which the model cannot follow. Nothing was tuned on these draws.
+stream: 6 to 8 levels up to 400 to 3,200 frames, 3 or 5 seeds, exponent .3 to 1.5, plateau .25 to .9, noise of sd .003
+to .012, half of its variance shared by the runs of a seed. The question: how many frames reach a score .02 below that
+of all. Curves between are not asked: runs of this size cannot tell a gain of .01 from one of .007. Also printed: noise
+of sd .02, and curves that are no power law but exponential, which the model cannot follow. Nothing was tuned on them.
 """
 
 from __future__ import annotations

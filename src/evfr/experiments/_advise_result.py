@@ -131,7 +131,7 @@ class GroupAdvice:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class AdviseResult:
     """Hold what the measured runs say about the number of labels.
 
@@ -157,6 +157,12 @@ class AdviseResult:
     test: str | None
     groups: tuple[GroupAdvice, ...]
     alternative: str
+
+    def __repr__(self) -> str:
+        return f"AdviseResult({self.score} by {self.axis}: {len(self.groups)} curves)"
+
+    def __str__(self) -> str:
+        return self.text
 
     @property
     def text(self) -> str:
