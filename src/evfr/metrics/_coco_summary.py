@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from evfr.metrics._coco import COCO_AREAS, COCO_LIMITS, CocoMatches
 from evfr.metrics._coco_kernels import RECALL_COUNT, THRESHOLDS, mean_precision, precision_and_recall
-from evfr.metrics._vis_summary import VisFigures, twelve_figures
+from evfr.metrics._vis_summary import VIS_FIGURES, VisFigures, class_figures, mean_figures
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -100,13 +99,16 @@ def summarise_coco(matches: CocoMatches, *, weights: ArrayLike | None = None) ->
     Lin et al., "Microsoft COCO: common objects in context", ECCV 2014, doi:10.1007/978-3-319-10602-1_48.
     """
     weight, is_whole = image_weights(weights, len(matches))
-    shape = matches.class_count, len(COCO_AREAS), len(COCO_LIMITS), len(THRESHOLDS)
-    precision, recall = np.full((*shape, RECALL_COUNT), np.nan), np.full(shape, np.nan)
+    shape = len(COCO_AREAS), len(COCO_LIMITS), len(THRESHOLDS)
+    precision, recall = np.empty((*shape, RECALL_COUNT)), np.empty(shape)
     first = _first_of_classes(matches)
     own = weight[matches.image_row]
     wanted = _wanted(matches, weight)
     limits = np.array(COCO_LIMITS)
-    for k, (low, high) in enumerate(pairwise(first.tolist())):
+    table = [[np.nan] * len(VIS_FIGURES)] * matches.class_count
+    for k in np.flatnonzero(wanted[:, 0]).tolist():
+        low, high = first[k : k + 2].tolist()
+        precision[:], recall[:] = np.nan, np.nan
         precision_and_recall(
             np.ascontiguousarray(matches.outcome[:, :, low:high]),
             matches.rank[low:high],
@@ -114,19 +116,20 @@ def summarise_coco(matches: CocoMatches, *, weights: ArrayLike | None = None) ->
             wanted[k],
             limits,
             is_whole,
-            precision[k],
-            recall[k],
+            precision,
+            recall,
         )
+        table[k] = class_figures(precision, recall)
     categories = tuple(
         CocoCategory(
             category=k,
             truth_count=float(wanted[k, 0]),
             detection_count=float(own[first[k] : first[k + 1]].sum()),
-            **twelve_figures(precision[k : k + 1], recall[k : k + 1]),
+            **dict(zip(VIS_FIGURES, table[k], strict=True)),
         )
         for k in range(matches.class_count)
     )
-    return CocoSummary(categories=categories, **twelve_figures(precision, recall))
+    return CocoSummary(categories=categories, **mean_figures(table))
 
 
 def coco_ap(matches: CocoMatches, weights: ArrayLike | None = None) -> float:

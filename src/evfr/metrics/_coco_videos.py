@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
@@ -12,7 +12,7 @@ import numpy as np
 from evfr._core.labelled import FrameObjects
 from evfr.errors import AnnotationError
 from evfr.metrics._coco import CocoMatches, coco_matches
-from evfr.metrics._table import frames_to_score, paired_videos
+from evfr.metrics._table import check_pair, frames_to_score
 from evfr.metrics._vis_sequences import check_categories, tight_boxes
 
 if TYPE_CHECKING:
@@ -164,41 +164,41 @@ _IMAGES = ("video_row", "frame_index", "image_place")
 def coco_scores(
     truth: VideoAnnotations,
     predicted: VideoAnnotations,
-    video_id: str,
+    video_ids: str | Sequence[str],
     *,
     on: Literal["masks", "boxes"] = "masks",
     missing: str = "fail",
     truth_areas: NDArray[np.float64] | None = None,
-    image_places: NDArray[np.int64] | None = None,
+    image_places: Mapping[str, NDArray[np.int64]] | None = None,
 ) -> CocoScores:
-    """Match the detections in the frames of one video with the true objects, as pycocotools does (Lin et al. 2014).
+    """Match the detections in the frames of videos with the true objects, as pycocotools does (Lin et al. 2014).
 
     Parameters
     ----------
     truth, predicted : VideoAnnotations
         Each annotated frame of the truth is a picture; tracks do not matter. Equal scores are taken in the order of
         the rows.
-    video_id : str
-        A video of both.
+    video_ids : str or sequence of str
+        One or more videos of both.
     on : {"masks", "boxes"}
         What the IoU is of. An object without a box has that of its mask.
     missing : {"fail", "skip", "empty"}
         What becomes of frames that the truth annotates and the prediction does not.
     truth_areas : (N,) float64, optional
         Areas in pixels that a file states for the rows of the truth; NaN for one without.
-    image_places : (F,) int64, optional
-        What orders the video's annotated frames among those of all videos, for equal scores: in a COCO file the ids of
+    image_places : mapping of str to (F,) int64, optional
+        What orders each video's annotated frames among those of all videos, for equal scores: in a COCO file the ids of
         the images. The order of the truth otherwise.
 
     Returns
     -------
     CocoScores
-        Of this video.
+        Of these videos.
 
     Raises
     ------
     AnnotationError
-        If the video is missing or of another size, frames are missing, one class has two ids or one id two classes, an
+        If a video is missing or of another size, frames are missing, one class has two ids or one id two classes, an
         object has no mask or box, or a detection no finite score.
     ValueError
         If an argument is out of range.
@@ -213,54 +213,91 @@ def coco_scores(
     """
     if on not in ("masks", "boxes"):
         raise ValueError(f"on must be 'masks' or 'boxes', got {on!r}")
-    one, other = paired_videos(truth, predicted, video_id)
     check_categories(truth.categories, predicted.categories)
-    frames, _ = frames_to_score(one, other, missing)
     categories = tuple(sorted(truth.categories, key=lambda category: category.category_id))
     if not categories:
         raise AnnotationError(
             "the truth lists no class, so that there is nothing to find; give it its classes"
         )
-    place = [video.video_id for video in truth.videos].index(video_id)
-    if image_places is None:
-        image_places = sum(len(video.frame_index) for video in truth.videos[:place]) + np.arange(
-            len(one.frame_index)
-        )
-    sides, unknown, areas = [], 0, None
-    for labels, is_truth in ((truth, True), (predicted, False)):
-        rows, bounds = _rows_of_frames(labels, video_id, frames)
-        kind = _classes(labels, rows, categories, is_truth=is_truth)
-        if not is_truth:
-            unknown = int((kind < 0).sum())
-        _check(labels, rows[is_truth | (kind >= 0)], on, is_truth=is_truth)
-        sides.append(_pictures(labels, rows, bounds, kind, on, is_truth=is_truth))
+    names = (video_ids,) if isinstance(video_ids, str) else tuple(video_ids)
+    places, frames = [], []
+    rows_of = [{video.video_id: row for row, video in enumerate(side.videos)} for side in (truth, predicted)]
+    starts = np.cumsum([0, *[len(video.frame_index) for video in truth.videos]])
+    for name in names:
+        for rows, what in zip(rows_of, ("truth", "prediction"), strict=True):
+            if name not in rows:
+                raise AnnotationError(f"the {what} has no video {name!r}; it has {list(rows)[:20]}")
+        one, other = (side.videos[rows[name]] for side, rows in zip((truth, predicted), rows_of, strict=True))
+        check_pair(one, other)
+        wanted, _ = frames_to_score(one, other, missing)
+        own = starts[rows_of[0][name]] + np.arange(len(one.frame_index))
+        own = own if image_places is None else np.asarray(image_places[name], np.int64)
+        places.append(own[np.searchsorted(one.frame_index, wanted)])
+        frames.append(wanted)
+    video_row = np.repeat(np.arange(len(names)), [len(item) for item in frames])
+    frame_index = np.concatenate([np.zeros(0, np.int64), *frames])
+    pictures, unknown, areas = [], np.zeros(len(names), np.int64), None
+    for labels, rows, is_truth in zip((truth, predicted), rows_of, (True, False), strict=True):
+        of_video = np.array([rows[name] for name in names], np.int64)
+        taken, bounds = _rows_of_frames(labels, of_video[video_row], frame_index)
+        kind = _classes(labels, taken, categories, is_truth=is_truth)
+        _check(labels, taken[is_truth | (kind >= 0)], on, is_truth=is_truth)
+        pictures.append(_pictures(labels, taken, bounds, kind, on, is_truth=is_truth))
         if is_truth and truth_areas is not None:
-            areas = [truth_areas[rows[low:high]] for low, high in pairwise(bounds)]
-    matches = coco_matches(
-        *sides, class_count=len(categories), on=on, height=one.height, width=one.width, truth_areas=areas
-    )
+            areas = [truth_areas[taken[low:high]] for low, high in pairwise(bounds.tolist())]
+        if not is_truth:
+            lost = np.searchsorted(bounds, np.flatnonzero(kind < 0), side="right") - 1
+            unknown = np.bincount(video_row[lost], minlength=len(names)).astype(np.int64)
+    heads = [truth.videos[rows_of[0][name]] for name in names]
     return CocoScores(
-        (video_id,),
-        np.array([place], np.int64),
+        names,
+        np.array([rows_of[0][name] for name in names], np.int64),
         categories,
-        matches,
-        np.zeros(len(frames), np.int64),
-        frames.astype(np.int64),
-        np.asarray(image_places, np.int64)[np.searchsorted(one.frame_index, frames)],
-        np.array([unknown], np.int64),
+        _matches(
+            pictures, areas, [(head.height, head.width) for head in heads], video_row, len(categories), on
+        ),
+        video_row,
+        frame_index,
+        np.concatenate([np.zeros(0, np.int64), *places]),
+        unknown,
     )
+
+
+def _matches(
+    pictures: Sequence[Sequence[FrameObjects]],
+    areas: Sequence[NDArray[np.float64]] | None,
+    sizes: Sequence[tuple[int, int]],
+    video_row: NDArray[np.int64],
+    class_count: int,
+    on: Literal["masks", "boxes"],
+) -> CocoMatches:
+    """Match the frames, those of one size at a time."""
+    each, number = np.unique(np.array(sizes, np.int64).reshape(-1, 2), axis=0, return_inverse=True)
+    parts, order = [], []
+    for place, (height, width) in enumerate(each.tolist()):
+        at = np.flatnonzero(number.reshape(-1)[video_row] == place).tolist()
+        truth, found = ([side[row] for row in at] for side in pictures)
+        stated = None if areas is None else [areas[row] for row in at]
+        parts.append(
+            coco_matches(
+                truth, found, class_count=class_count, on=on, height=height, width=width, truth_areas=stated
+            )
+        )
+        order += at
+    whole = CocoMatches.merge(parts)
+    return whole if len(parts) == 1 else whole.of_images(np.argsort(order))
 
 
 def _rows_of_frames(
-    labels: VideoAnnotations, video_id: str, frames: NDArray[np.int64]
+    labels: VideoAnnotations, video_row: NDArray[np.int64], frame_index: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the rows on the given frames of a video, and where those of each frame begin among them, (F+1,)."""
-    place = [video.video_id for video in labels.videos].index(video_id)
-    first, last = np.searchsorted(labels.video_row, [place, place + 1])
-    there = labels.frame_index[first:last]
-    rows = first + np.flatnonzero(np.isin(there, frames))
-    found = labels.frame_index[rows]
-    return rows, np.append(np.searchsorted(found, frames), len(found))
+    """Return the rows on the given frames, frame by frame, and where those of each frame begin among them, (I+1,)."""
+    most = int(max(labels.frame_index.max(initial=0), frame_index.max(initial=0))) + 1
+    keys, wanted = labels.video_row * most + labels.frame_index, video_row * most + frame_index
+    low, high = np.searchsorted(keys, wanted), np.searchsorted(keys, wanted, side="right")
+    bounds = np.cumsum([0, *(high - low)])
+    rows = np.repeat(low - bounds[:-1], high - low) + np.arange(bounds[-1])
+    return rows, bounds
 
 
 def _classes(

@@ -16,7 +16,15 @@ if TYPE_CHECKING:
 
     from evfr._core.annotations import AnnotatedVideo, VideoAnnotations
 
-__all__ = ["NO_GAP", "check_table", "frames_to_score", "gaps_to_keys", "merge_tables", "paired_videos"]
+__all__ = [
+    "NO_GAP",
+    "check_pair",
+    "check_table",
+    "frames_to_score",
+    "gaps_to_keys",
+    "merge_tables",
+    "paired_videos",
+]
 
 NO_GAP = -1
 """Stands for "no labelled frames were named"."""
@@ -85,6 +93,13 @@ def paired_videos(
                 f"the {name} has no video {video_id!r}; it has {[v.video_id for v in labels.videos][:20]}"
             )
     one, other = truth.video(video_id), predicted.video(video_id)
+    check_pair(one, other)
+    return one, other
+
+
+def check_pair(one: AnnotatedVideo, other: AnnotatedVideo) -> None:
+    """Refuse truth and prediction that cannot be of one video."""
+    video_id = one.video_id
     if (one.width, one.height) != (other.width, other.height):
         raise AnnotationError(
             f"video {video_id!r} is {one.width}x{one.height} in the truth and {other.width}x{other.height} in the "
@@ -95,7 +110,6 @@ def paired_videos(
             f"video {video_id!r}: truth and prediction were made from different files (content hashes "
             f"{one.content_hash[:12]} and {other.content_hash[:12]}); use labels of the same file"
         )
-    return one, other
 
 
 def frames_to_score(

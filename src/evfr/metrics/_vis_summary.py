@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +21,9 @@ __all__ = [
     "VisFigures",
     "VisSummary",
     "accumulate",
+    "class_figures",
+    "mean_figures",
     "summarise_vis",
-    "twelve_figures",
 ]
 
 
@@ -151,17 +153,18 @@ def summarise_vis(scores: VisScores, *, videos: ArrayLike | None = None) -> VisS
         raise ValueError(f"videos must be rows from 0 to {count - 1}, got {rows.min()} to {rows.max()}")
     weight = np.bincount(rows, minlength=count)
     precision, recall = accumulate(scores, rows)
+    table = [class_figures(*arrays) for arrays in zip(precision, recall, strict=True)]
     categories = tuple(
         VisCategory(
             category_id=category.category_id,
             name=category.name,
             truth_count=int(weight[scores.truth_video_row[_countable(scores, k)]].sum()),
             detection_count=int(weight[scores.video_row[scores.category_row == k]].sum()),
-            **twelve_figures(precision[k : k + 1], recall[k : k + 1]),
+            **dict(zip(VIS_FIGURES, table[k], strict=True)),
         )
         for k, category in enumerate(scores.categories)
     )
-    return VisSummary(categories=categories, **twelve_figures(precision, recall))
+    return VisSummary(categories=categories, **mean_figures(table))
 
 
 def _countable(scores: VisScores, k: int) -> NDArray[np.bool_]:
@@ -169,19 +172,25 @@ def _countable(scores: VisScores, k: int) -> NDArray[np.bool_]:
     return there
 
 
-def twelve_figures(precision: NDArray[np.float64], recall: NDArray[np.float64]) -> dict[str, float]:
-    """Return the twelve figures by name, from precision (K, A, M, T, R) and recall (K, A, M, T)."""
+def class_figures(precision: NDArray[np.float64], recall: NDArray[np.float64]) -> list[float]:
+    """Return the twelve figures of one class, from precision (A, M, T, R) and recall (A, M, T); NaN stays NaN."""
     most = len(VIS_LIMITS) - 1
     half, three_quarters = 0, 5
     values = [
-        precision[:, 0, most],
-        precision[:, 0, most, half],
-        precision[:, 0, most, three_quarters],
-        *[precision[:, area, most] for area in range(1, len(VIS_AREAS))],
-        *[recall[:, 0, limit] for limit in range(len(VIS_LIMITS))],
-        *[recall[:, area, most] for area in range(1, len(VIS_AREAS))],
+        precision[0, most],
+        precision[0, most, half],
+        precision[0, most, three_quarters],
+        *precision[1:, most],
+        *recall[0],
+        *recall[1:, most],
     ]
-    return {name: mean_or_nan(value) for name, value in zip(VIS_FIGURES, values, strict=True)}
+    return [float(value.mean()) for value in values]
+
+
+def mean_figures(table: Sequence[Sequence[float]]) -> dict[str, float]:
+    """Return the twelve figures by name, each the mean over the classes that have it; NaN if none has."""
+    columns = np.array(table, np.float64).reshape(-1, len(VIS_FIGURES)).T
+    return {name: mean_or_nan(column) for name, column in zip(VIS_FIGURES, columns, strict=True)}
 
 
 def accumulate(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from evfr.errors import AnnotationError
 
@@ -15,10 +15,12 @@ if TYPE_CHECKING:
 
     from evfr._core.annotations import VideoAnnotations
     from evfr.annotations._coco_images import Image
-    from evfr.verbs._evaluate_inputs import Side
+    from evfr.metrics import CocoScores
+    from evfr.verbs._evaluate_inputs import Pairs, Side
 
-__all__ = ["CocoTruth", "is_coco_results", "read_coco_sides"]
+__all__ = ["CocoTruth", "coco_parts", "is_coco_results", "read_coco_sides"]
 
+_BATCH = 500  # frames, so that masks of a batch fit into memory and progress is seen
 _RULES = ("pattern", "parse", "by_order", "stills")
 
 
@@ -36,6 +38,49 @@ class CocoTruth:
 
     image_ids: Mapping[str, NDArray[np.int64]]
     areas: NDArray[np.float64] | None
+
+
+def coco_parts(
+    pairs: Pairs, stated: CocoTruth, *, on: Literal["masks", "boxes"], missing: str
+) -> Iterator[tuple[tuple[str, ...], CocoScores, int]]:
+    """Match videos, several at a time where they are short: the pictures of a file are videos of one frame.
+
+    Parameters
+    ----------
+    pairs : Pairs
+        The videos.
+    stated : CocoTruth
+        What the truth's file says besides.
+    on : {"masks", "boxes"}
+        What the IoU is of.
+    missing : {"fail", "skip", "empty"}
+        What becomes of frames that the prediction lacks.
+
+    Yields
+    ------
+    tuple of (names, CocoScores, int)
+        Some videos, their matches, and how many of their frames were skipped.
+    """
+    from evfr.metrics import coco_scores
+
+    lengths = {video.video_id: len(video.frame_index) for video in pairs.truth.videos}
+    names: list[str] = []
+    for name in pairs.video_ids:
+        names.append(name)
+        count = sum(lengths[item] for item in names)
+        if count < _BATCH and name != pairs.video_ids[-1]:
+            continue
+        scores = coco_scores(
+            pairs.truth,
+            pairs.predicted,
+            names,
+            on=on,
+            missing=missing,
+            truth_areas=stated.areas,
+            image_places=stated.image_ids or None,
+        )
+        yield tuple(names), scores, count - len(scores.matches)
+        names = []
 
 
 def is_coco_results(path: Path) -> bool:

@@ -110,7 +110,7 @@ def evaluate(
     from dataclasses import replace
 
     from evfr._core.progress import current_progress
-    from evfr.verbs._evaluate_coco import read_coco_sides
+    from evfr.verbs._evaluate_coco import coco_parts, read_coco_sides
     from evfr.verbs._evaluate_inputs import labelled_frames, map_categories, pair_videos, read_sides
     from evfr.verbs._evaluate_vis import empty_results, is_results
 
@@ -138,8 +138,12 @@ def evaluate(
     progress = current_progress()
     progress.start("evaluating", len(pairs.video_ids))
     parts = []
-    for name in pairs.video_ids:
-        scores, skipped = _scores(what, pairs, name, marks.get(name), missing, all_frames, variant, stated)
+    if stated is not None:
+        for names, scores, skipped in coco_parts(pairs, stated, on=on, missing=missing):
+            parts.append(EvaluateResult("coco", scores, skipped_count=skipped, variant=variant))
+            progress.advance(len(names), names[-1])
+    for name in () if stated is not None else pairs.video_ids:
+        scores, skipped = _scores(what, pairs, name, marks.get(name), missing, all_frames, variant)
         found = ((name, _tracking(what, pairs, name, missing, iou_threshold)),) if tracking else ()
         notes = _proposal_notes(pairs, name) if unsupervised else ()
         parts.append(
@@ -248,14 +252,12 @@ def _scores(
     missing: str,
     all_frames: bool,
     variant: str,
-    stated: CocoTruth | None,
 ) -> tuple[Any, int]:
     """Return the scores of one video, and how many annotated frames the prediction lacks."""
     import numpy as np
 
     from evfr.metrics import (
         box_scores,
-        coco_scores,
         mask_scores,
         pixel_scores,
         unsupervised_scores,
@@ -266,10 +268,6 @@ def _scores(
     wanted, there = (labels.video(name).frame_index for labels in both)
     skipped = len(np.setdiff1d(wanted, there)) if missing == "skip" else 0
     on: Literal["masks", "boxes"] = "boxes" if variant.startswith("boxes") else "masks"
-    if stated is not None:
-        ids = stated.image_ids.get(name)
-        scores = coco_scores(*both, name, on=on, missing=missing, truth_areas=stated.areas, image_places=ids)
-        return scores, skipped
     if what == "vis":
         is_strict = variant.endswith("strict official")
         return vis_scores(*both, name, on=on, strict_official=is_strict, missing=missing), skipped
