@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import inspect
+import sys
 
 import cv2
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from evfr import cli
 from evfr._core.annotations import AnnotatedVideo, Category, ObjectRow, VideoAnnotations
 from evfr._core.masks import Rle
+from evfr._core.selection import SELECTION_SCHEMA, Selection
 from evfr._core.signature import read_signature
 from evfr.annotations import write
-from evfr.errors import AnnotationError, InputError, SelectionFileError
+from evfr.errors import AnnotationError, InputError, MissingExtraError, SelectionFileError
 from evfr.training import LEARNERS
 from evfr.verbs.train import TRAINERS, train
 from helpers.learner_clips import CLASSES, SMALL, squares
@@ -137,6 +140,18 @@ def frames_of(monkeypatch, data, tmp_path, **options):
     return seen
 
 
+def test_a_plot_is_drawn_if_asked(data, tmp_path, monkeypatch):
+    torch.set_num_threads(1)
+    given = {"labels": data / "labels.parquet", "iterations": 1, "model_options": OWN["svm"], "plot": True}
+    result = train("svm", [data / "a"], out=tmp_path / "a", **given)
+    assert result.files[-1] == tmp_path / "a" / "log.png"
+    assert result.files[-1].read_bytes().startswith(b"\x89PNG")
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(MissingExtraError, match=r"matplotlib is not installed; run: .*evfr\[plot\]"):
+        train("svm", [data / "a"], out=tmp_path / "b", **given)
+    assert not (tmp_path / "b").exists()
+
+
 def test_a_split_gives_its_side_train(monkeypatch, data, tmp_path):
     from evfr.verbs.split import Split
 
@@ -146,12 +161,23 @@ def test_a_split_gives_its_side_train(monkeypatch, data, tmp_path):
 
 
 def test_a_selection_gives_its_frames(monkeypatch, data, tmp_path):
-    from evfr import select
-
-    selection = select([data / "b"], n=2, method="uniform", seed=0)
-    selection.save(tmp_path / "selection")
+    row = {
+        "video_id": str(data / "b"),
+        "pts": None,
+        "time_base_num": 1,
+        "time_base_den": 25,
+        "time_seconds": 0.0,
+        "luma_hash": 1,
+        "weight": 1.0,
+        "inclusion_probability": 1.0,
+        "reason": "uniform",
+        "gain": None,
+    }
+    rows = [{**row, "frame_index": frame, "rank": rank} for rank, frame in enumerate((1, 3))]
+    manifest = {"format": "evfr-selection", "schema": 1, "inputs": []}
+    Selection(pa.Table.from_pylist(rows, schema=SELECTION_SCHEMA), manifest).save(tmp_path / "selection")
     seen = frames_of(monkeypatch, data, tmp_path, frames=tmp_path / "selection")
-    assert seen == {"b": (selection.indices.tolist(), (48, 64), CLASSES)}
+    assert seen == {"b": ([1, 3], (48, 64), CLASSES)}
     with pytest.raises(SelectionFileError, match="does not exist"):
         run(data, tmp_path / "x", frames=tmp_path / "none")
 

@@ -103,6 +103,7 @@ def train(
     seed: int = 0,
     checkpoint_every: int = 100,
     label_format: str = "auto",
+    plot: bool = False,
 ) -> TrainResult:
     """Train a network on labelled videos; the same call again goes on where it stopped, with the same result.
 
@@ -141,6 +142,8 @@ def train(
         Iterations from checkpoint to checkpoint.
     label_format : str
         Format of the labels; ``auto`` tells it from ending and content.
+    plot : bool
+        Draw loss and learning rate into ``log.png`` too, with matplotlib (extra ``plot``).
 
     Returns
     -------
@@ -156,7 +159,7 @@ def train(
     ValueError
         If an argument is out of range.
     MissingExtraError
-        If torch is not installed.
+        If torch is not installed, or matplotlib where a plot is asked for.
 
     Examples
     --------
@@ -167,6 +170,7 @@ def train(
     from functools import partial
 
     from evfr._core.atomic import make_folder
+    from evfr._core.lazy import require
     from evfr.annotations import read
     from evfr.training import Recipe
     from evfr.verbs._train_clips import labelled_clips
@@ -196,6 +200,8 @@ def train(
         seed=seed,
         checkpoint_every=checkpoint_every,
     )
+    if plot:
+        require("matplotlib", extra="plot")  # not after hours of training
     found = read(labels, format=label_format)
     make_folder(Path(out))
     counts: list[ClipCounts] = []
@@ -206,6 +212,13 @@ def train(
     elif model == "seq-maskrcnn":
         clips = partial(labelled_videos, videos, found)
     run, sample_count, files = TRAINERS[model](clips, recipe=recipe, out=Path(out), **options)
+    if plot:
+        from evfr.reports import write_training_figure
+
+        files = (
+            *files,
+            write_training_figure(run.loss, run.learning_rate, Path(out) / "log.png", title=model),
+        )
     tenth = max(1, len(run.loss) // 10)
     return TrainResult(
         model=model,
