@@ -174,7 +174,9 @@ def test_a_selection_gives_its_frames(monkeypatch, data, tmp_path):
         "gain": None,
     }
     rows = [{**row, "frame_index": frame, "rank": rank} for rank, frame in enumerate((1, 3))]
-    manifest = {"format": "evfr-selection", "schema": 1, "inputs": []}
+    name = str(data / "b")
+    entry = {"video_id": name, "path": name, "kind": "folder", "hash": "00", "status": "ok"}
+    manifest = {"format": "evfr-selection", "schema": 1, "inputs": [entry], "parameters": {}, "problems": []}
     Selection(pa.Table.from_pylist(rows, schema=SELECTION_SCHEMA), manifest).save(tmp_path / "selection")
     seen = frames_of(monkeypatch, data, tmp_path, frames=tmp_path / "selection")
     assert seen == {"b": ([1, 3], (48, 64), CLASSES)}
