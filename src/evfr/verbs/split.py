@@ -7,7 +7,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from evfr.verbs._split_audit import LookAudit, NearPair, SplitAudit
+from evfr.verbs._split_audit import SplitAudit
+from evfr.verbs._split_looks import LookAudit, NearPair
 from evfr.verbs._split_value import Split, parse_buffer, read_split
 
 if TYPE_CHECKING:
@@ -211,7 +212,8 @@ def split(
     """
     from evfr._core.atomic import refuse_remote
     from evfr.verbs._labelled_clips import read_label_file
-    from evfr.verbs._split_audit import audit_in_time, audit_looks, frame_times
+    from evfr.verbs._split_audit import audit_in_time, frame_times
+    from evfr.verbs._split_looks import audit_looks
     from evfr.verbs._split_make import by_frame, by_time, by_video, labelled_frames
 
     _check(val, by, buffer, blocks, fps, distance, pairs)
