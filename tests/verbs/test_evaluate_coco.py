@@ -26,7 +26,7 @@ from evfr.errors import AnnotationError
 from evfr.metrics import VIS_FIGURES, CocoScores, coco_scores, summarise_coco
 from evfr.verbs._evaluate_coco import is_coco_results
 from evfr.verbs.evaluate import EvaluateResult, evaluate
-from helpers.coco_scenes import SIZE, draw, entries
+from helpers.coco_scenes import SIZE, draw, entries, frame
 
 KINDS = 3
 
@@ -336,7 +336,7 @@ def test_which_lists_are_results(tmp_path):
             "masks",
             r"video 'a', frame 0: an object of the prediction has no mask; give it one, or compare",
         ),
-        ({"mask": None, "box_xyxy": None}, "boxes", "an object of the prediction has no box, and no mask"),
+        ({"mask": None, "box_xyxy": None}, "boxes", "an object of the prediction has neither box nor mask"),
         ({"score": float("nan")}, "boxes", r"a detection has no finite score; .* \(1 such in this video\)"),
     ],
 )
@@ -351,6 +351,14 @@ def test_wrong_detections(change, on, text):
             "a",
             on=on,
         )
+
+
+def test_masks_without_boxes(tmp_path):
+    """Boxes of results that are masks are theirs; an empty mask is a wrong detection, as in pycocotools."""
+    truth, found = drawn(4, images=5)
+    found[0] = frame([[0, 0, 0, 0]] * 2, [0, 1], score=[1.0, 0.99], masks=[Rle.empty(*SIZE)] * 2)
+    files = save_coco(tmp_path, truth, found, on="masks", ids=[1, 2, 3, 4, 5])
+    agree(evaluate("coco", files[1], truth=files[0], on="boxes"), by_pycocotools(*files, "boxes"))
 
 
 def test_wrong_sides():

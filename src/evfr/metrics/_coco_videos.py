@@ -181,7 +181,7 @@ def coco_scores(
     video_ids : str or sequence of str
         One or more videos of both.
     on : {"masks", "boxes"}
-        What the IoU is of. An object without a box has that of its mask.
+        What the IoU is of. An object without a box has that of its mask, all zeros if that is empty.
     missing : {"fail", "skip", "empty"}
         What becomes of frames that the truth annotates and the prediction does not.
     truth_areas : (N,) float64, optional
@@ -322,9 +322,8 @@ def _check(labels: VideoAnnotations, rows: NDArray[np.int64], on: str, *, is_tru
         why = f"an object of the {what} has no mask; give it one, or compare boxes"
     else:
         has_box = np.isfinite(labels.boxes_xyxy[rows]).all(axis=1)
-        masks = {row: labels.masks[row] for row in rows[~has_box].tolist()}
-        bare = [row for row, mask in masks.items() if mask is None or mask.is_empty]
-        why = f"an object of the {what} has no box, and no mask to take one from; give it one"
+        bare = [row for row in rows[~has_box].tolist() if labels.masks[row] is None]
+        why = f"an object of the {what} has neither box nor mask; give it one"
     if not bare and not is_truth:
         bare = rows[~np.isfinite(labels.score[rows])].tolist()
         why = (
@@ -349,7 +348,8 @@ def _pictures(
     masks = [labels.masks[row] for row in rows.tolist()]
     boxes = labels.boxes_xyxy[rows]
     if on == "boxes":
-        boxes = tight_boxes(boxes, masks)
+        # An empty mask has the box without any area that pycocotools gives it.
+        boxes = np.nan_to_num(tight_boxes(boxes, masks))
     crowd = labels.is_crowd[rows] & is_truth
     score = np.full(len(rows), np.nan) if is_truth else labels.score[rows]
     found = []
