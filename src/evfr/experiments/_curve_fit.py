@@ -131,9 +131,10 @@ def residual_draws(
         means -= means.mean()
         rest = residuals - means[groups]
         used += seeds - 1
-        # Resampling 3 to 5 shifts would only ever show those: draw them from a normal law instead.
+        # Resampling 3 to 5 shifts would only ever show those. Their spread is as little known: Student's t, not normal.
         spread = float(np.sqrt((means**2).sum() / (seeds - 1)))
-        shifts = rng.normal(0.0, 1.0, (draws, seeds))[:, groups] * spread
+        widths = spread * np.sqrt((seeds - 1) / rng.chisquare(seeds - 1, (draws, 1)))
+        shifts = (widths * rng.normal(0.0, 1.0, (draws, seeds)))[:, groups]
     rest = (rest - rest.mean()) * np.sqrt(count / max(count - used, 1))
     drawn: NDArray[np.float64] = fitted + shifts + rest[rng.integers(count, size=(draws, count))]
     return drawn
