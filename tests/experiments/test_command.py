@@ -156,7 +156,7 @@ def test_clips_that_cannot_be_written(tmp_path):
 INSTANCES = """
 assert (iters, seed) == ("7", "3")
 data = json.loads((pathlib.Path(val) / "instances.json").read_text())
-assert data["annotations"] == [] and not list((pathlib.Path(val) / "labels").iterdir())
+assert "annotations" not in data and not list((pathlib.Path(val) / "labels").iterdir())
 truth = json.loads((pathlib.Path(train) / "instances.json").read_text())["annotations"][0]
 print("learnt from", len(list((pathlib.Path(train) / "images").iterdir())))
 found = [
