@@ -96,8 +96,14 @@ def fit_maskrcnn(
         See `train`.
     stop_after : int or None
         See `train`.
-    weights, backbone, channels, trainable_layers
-        As `evfr.models.maskrcnn_network` has them.
+    weights : path or None
+        Start from this file, see `evfr.models.maskrcnn_network`; None draws random weights.
+    backbone : str
+        A ResNet or ResNeXt of torchvision; ``"auto"`` is that of the weights, or ``"resnet50"``.
+    channels : int or None
+        Width of the pyramid and the heads; None is that of the weights, or 256.
+    trainable_layers : int or None
+        How many stages of the backbone are trained, 0 to 5, the last first; None is 3 with weights, 5 without.
     norm : {"sync", "batch", "frozen"}
         Statistics of batch normalisation: of the batch over all processes that torchrun started (SyncBN), of each
         process by itself, or those of the weights for good, which small batches need.
