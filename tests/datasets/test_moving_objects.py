@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import f_oneway
 from skimage.measure import points_in_poly
 from sklearn.linear_model import LogisticRegression
 
@@ -186,6 +187,29 @@ class TestClassByShapeOnly:
         learnt = clips < 3
         model = LogisticRegression(max_iter=200).fit(values[learnt], category[learnt])
         return float(model.score(values[~learnt], category[~learnt])), int((~learnt).sum())
+
+
+def test_nothing_about_an_object_but_its_outline_depends_on_its_class() -> None:
+    """Of thousands of objects, the means of all else agree between the classes, by analysis of variance."""
+    scene = film(0, 1, SceneOptions(objects=700)).scene
+    actors = [scene._actor((slot, 0, 0)) for slot in range(scene._labelled)]
+    category = np.array([actor.category for actor in actors])
+    assert np.bincount(category).min() > 400
+    skins = np.stack([scene.skin(actor) for actor in actors])
+    facts = [
+        [actor.radius, actor.depth, actor.angle, actor.spin, actor.phase, actor.swell_rate]
+        for actor in actors
+    ]
+    values = np.concatenate([facts, skins.mean(axis=(1, 2)), skins.std(axis=(1, 2))], axis=1)
+    chance = f_oneway(*(values[category == k] for k in range(5))).pvalue
+    assert chance.shape == (12,)
+    assert chance.min() > 1e-3
+
+
+def test_objects_in_view_are_as_many_as_asked() -> None:
+    for options, size in ((PLAIN, (128, 96)), (SceneOptions(objects=3, sizes=(0.15, 0.3)), (64, 48))):
+        clip = moving_objects(0, frames=40, unique=True, width=size[0], height=size[1], options=options)
+        assert (clip.category >= 0).sum() / 40 == pytest.approx(options.objects, rel=0.2)
 
 
 def test_classes_occur_equally_often() -> None:
@@ -380,6 +404,9 @@ def test_more_objects_than_a_map_holds(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"noise": float("inf")}, "noise must be 0 or more and finite, got inf"),
         ({"rare_moments": -1}, "rare_moments must be 0 or more and finite, got -1"),
         ({"still_share": 0.7, "fast_share": 0.4}, "must add up to 1 at most, got 0.7 and 0.4"),
+        ({"sizes": (0.2, 0.1)}, r"sizes must be two numbers above 0 and up to 0.5, rising, got \(0.2, 0.1\)"),
+        ({"sizes": (0.0, 0.1)}, "sizes must be two numbers above 0"),
+        ({"pattern": -0.1}, r"pattern must be in \[0, 1\], got -0.1"),
         ({"clutter": 1.5}, r"clutter must be in \[0, 1\], got 1.5"),
         ({"fast_speed": 0.0}, "fast_speed must be more than 0 and finite, got 0.0"),
         ({"rare_frames": 0}, "rare_frames must be 1 or more, got 0"),

@@ -32,6 +32,9 @@ class SceneOptions:
         Objects in view on average, 0 or more.
     distractors : float
         Shapes of no class in view on average, 0 or more: they are drawn and hide objects, but are not labelled.
+    sizes : tuple of float
+        Smallest and largest radius of a disc of an object's area, in heights of the picture, more than 0 to 0.5; all
+        ratios between are equally likely.
     still_share, fast_share : float
         Share of the time in which nothing moves but sensor noise, and in which all runs ``fast_speed`` times as fast;
         together at most 1.
@@ -61,6 +64,7 @@ class SceneOptions:
     class_weights: tuple[float, ...] | None = None
     objects: float = 5.0
     distractors: float = 1.5
+    sizes: tuple[float, float] = (0.085, 0.19)
     still_share: float = 0.3
     fast_share: float = 0.2
     fast_speed: float = 4.0
@@ -91,6 +95,8 @@ class SceneOptions:
         for name in ("pattern", "clutter"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be in [0, 1], got {getattr(self, name)}")
+        if not 0 < self.sizes[0] <= self.sizes[1] <= 0.5:
+            raise ValueError(f"sizes must be two numbers above 0 and up to 0.5, rising, got {self.sizes}")
         if not 0 < self.fast_speed < float("inf"):
             raise ValueError(f"fast_speed must be more than 0 and finite, got {self.fast_speed}")
         if self.rare_frames < 1:

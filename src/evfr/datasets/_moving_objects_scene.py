@@ -23,7 +23,6 @@ NO_CLASS = -1
 TEXTURE_SIDE = 48
 """Pixels of an object's own texture, which spans 4 of its radii."""
 
-_SMALLEST, _LARGEST = 0.085, 0.19
 _STRETCH = 1.25
 _FARTHEST = 2.3
 """No corner is farther from an object's centre than this many of its radii."""
@@ -170,10 +169,12 @@ class Scene:
         self._times = times
         self._camera(rng, times)
         # No object may change while it is in view: the torus holds the picture, turned, and the largest object.
-        widest = _LARGEST * height * math.exp(_SWELL) * _FARTHEST
+        smallest, largest = (max(size * height, 1.0) for size in options.sizes)
+        widest = largest * math.exp(_SWELL) * _FARTHEST
         self._period = 2 * (math.hypot(width, height) / 2 * math.exp(_ZOOM) + widest) + 2.0
-        # An object is in view from about .14 heights beyond the border on: its mean reach.
-        seen = (width + 0.28 * height) * (1.28 * height)
+        # An object is in view from its mean reach beyond the border on, about 1.1 radii.
+        border = 1.1 * (smallest + largest)
+        seen = (width + border) * (height + border)
         counts = np.array([options.objects, options.distractors]) * self._period**2 / seen
         whole = np.floor(counts + rng.random(2)).astype(int)
         self._slots = int(whole.sum())
@@ -184,8 +185,7 @@ class Scene:
         self._velocity = np.stack([pace * np.cos(way), pace * np.sin(way)], axis=1)
         self._wobble = rng.uniform(0, 0.05 * height, (self._slots, 2))
         self._wobble_phase = rng.uniform(0, 2 * math.pi, (self._slots, 2))
-        low, high = math.log(_SMALLEST * height), math.log(_LARGEST * height)
-        self._radius = np.exp(rng.uniform(low, high, self._slots))
+        self._radius = np.exp(rng.uniform(math.log(smallest), math.log(largest), self._slots))
         self._actors: dict[tuple[int, ...], Actor] = {}
         self._skins: dict[tuple[int, ...], NDArray[np.float32]] = {}
 
@@ -285,7 +285,11 @@ class Scene:
         shape = DISTRACTORS[int(rng.integers(len(DISTRACTORS)))] if category < 0 else self._classes[category]
         pull = rotation(axis) @ np.diag([stretch, 1 / stretch]) @ rotation(-axis)
         corners = outline(shape, rng) @ pull.T
-        radius = float(self._radius[key[0]]) if key[0] < self._slots else 0.12 * self._height
+        radius = (
+            float(self._radius[key[0]])
+            if key[0] < self._slots
+            else self._height * sum(self._options.sizes) / 2
+        )
         actor = Actor(
             key, len(self._actors), category, corners, radius, depth, angle, spin, phase, swell_rate
         )
