@@ -235,7 +235,7 @@ def test_areas_and_limits_by_hand():
     assert (matches.image_row[:3].tolist(), matches.rank.max()) == ([1, 0, 0], 99)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), on=st.sampled_from(["boxes", "masks"]))
 def test_parts_and_pictures(seed, on):
     """Parts give the whole bit for bit; pictures alone are what they were; figures are shares and order-free."""
@@ -257,6 +257,15 @@ def test_parts_and_pictures(seed, on):
         np.testing.assert_allclose(
             figures(summarise_coco(whole.of_images(order))), values, rtol=0, atol=1e-12
         )
+
+
+@pytest.mark.parametrize("on", ["boxes", "masks"])
+def test_chunks(monkeypatch, on):
+    """A set that is matched a few pairs at a time is matched the same."""
+    truth, found = draw(np.random.default_rng(3), classes=2, ties=True)
+    whole = match(truth, found, 2, on)
+    monkeypatch.setattr("evfr.metrics._coco_sides.CHUNK", 7)
+    is_same(match(truth, found, 2, on), whole)
 
 
 def test_what_is_found_is_all():

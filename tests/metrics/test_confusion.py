@@ -53,7 +53,7 @@ def test_what_is_not_defined():
     assert np.isnan(none.accuracy)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), classes=st.integers(1, 4), ignore=st.sampled_from([255, 9]))
 def test_against_plain_loops(seed, classes, ignore):
     """Counts of each picture; weights 0 to 3 are repeats; parts are the whole; binary counts are those of masks."""

@@ -13,7 +13,7 @@ import numpy as np
 from evfr._core.atomic import atomic_file
 from evfr.errors import AnnotationError
 from evfr.metrics._coco_kernels import IGNORED, THRESHOLDS, WRONG, match_groups
-from evfr.metrics._coco_sides import found_side, groups_of, iou_of_groups, true_side
+from evfr.metrics._coco_sides import chunks_of, found_side, groups_of, iou_of_groups, true_side
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -301,12 +301,12 @@ def coco_matches(
         raise ValueError(f"class_count must be 1 or more, got {class_count}")
     true = true_side(truth, class_count, truth_areas, on=on, height=height, width=width)
     side, rank, beyond = found_side(found, class_count, COCO_LIMITS[-1], on=on, height=height, width=width)
-    groups = groups_of(side, true, class_count)
-    iou = iou_of_groups(side, true, groups)
     limits = np.array(list(COCO_AREAS.values()))
     is_left_out = _outside(true.area, limits) | true.is_crowd
     outcome = np.zeros((len(side), len(limits), len(THRESHOLDS)), np.uint8)
-    match_groups(iou, groups, THRESHOLDS, is_left_out, true.is_crowd, outcome)
+    for groups in chunks_of(groups_of(side, true, class_count)):
+        iou = iou_of_groups(side, true, groups)
+        match_groups(iou, groups, THRESHOLDS, is_left_out, true.is_crowd, outcome)
     is_far = _outside(side.area, limits).T[:, :, None]
     outcome[(outcome == WRONG) & is_far] = IGNORED
     columns: dict[str, Any] = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from evfr._core.labelled import FrameObjects
     from evfr._core.masks import Rle
 
-__all__ = ["Side", "found_side", "groups_of", "iou_of_groups", "true_side"]
+__all__ = ["CHUNK", "Side", "chunks_of", "found_side", "groups_of", "iou_of_groups", "true_side"]
 
+CHUNK = 1_000_000
 _EVERY_CLASS = -1
 _TRUE, _FOUND = "true object", "detection"
 
@@ -128,6 +129,15 @@ def groups_of(found: Side, truth: Side, class_count: int) -> NDArray[np.int64]:
     bounds = [np.searchsorted(key, both, side) for key in keys for side in ("left", "right")]
     sizes = (bounds[1] - bounds[0]) * (bounds[3] - bounds[2])
     return np.stack([*bounds, np.cumsum(sizes) - sizes], axis=1).astype(np.int64)
+
+
+def chunks_of(groups: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    """Yield the groups in chunks of about a million pairs, so that a crowded set fits into memory."""
+    which = groups[:, 4] // CHUNK
+    for number in np.unique(which).tolist():
+        part = groups[which == number]
+        part[:, 4] -= part[0, 4]
+        yield part
 
 
 def iou_of_groups(found: Side, truth: Side, groups: NDArray[np.int64]) -> NDArray[np.float64]:
