@@ -233,6 +233,12 @@ def test_wrong_numbers(model, monkeypatch):
         predict_maskrcnn(model, squares().images, least_score=1.0)
     with pytest.raises(ValueError, match="limit must be 1 or more"):
         predict_maskrcnn(model, squares().images, most_objects=0)
+    with pytest.raises(
+        ValueError, match=r"size must be the shorter side and the most of the longer one, got \(1, 2, 3\)"
+    ):
+        fit_maskrcnn([squares()], recipe=recipe, size=(1, 2, 3))
+    with pytest.raises(ValueError, match=r"the longer no less, got \(8, 128\)"):
+        fit_maskrcnn([squares()], recipe=recipe, size=8)
     monkeypatch.setattr(module_of, "rank_and_count", lambda: (0, 2))
     with pytest.raises(
         InputError, match="norm 'sync' over several processes needs GPUs; take 'batch' or 'frozen'"

@@ -77,7 +77,7 @@ def fit_maskrcnn(
     channels: int | None = None,
     trainable_layers: int | None = None,
     norm: Literal["sync", "batch", "frozen"] = "sync",
-    size: Sequence[int] = (800, 1333),
+    size: Sequence[int] | int = (800, 1333),
     batch_size: int = 16,
 ) -> tuple[MaskRcnn, TrainingRun]:
     """Train Mask R-CNN with a ResNet and a feature pyramid on labelled clips (section 4 of Yoon & Choi 2023).
@@ -107,9 +107,10 @@ def fit_maskrcnn(
     norm : {"sync", "batch", "frozen"}
         Statistics of batch normalisation: of the batch over all processes that torchrun started (SyncBN), of each
         process by itself, or those of the weights for good, which small batches need.
-    size : (int, int)
-        Pictures are scaled so that their shorter side is the first, unless their longer one would exceed the second.
-        Anchors begin at 32 pixels: small pictures are found better enlarged.
+    size : (int, int) or int
+        Pictures are scaled so that their shorter side is the first, unless their longer one would exceed the second; a
+        single number is the shorter side, up to 16 times as long. Anchors begin at 32 pixels: objects in small pictures
+        are found better enlarged.
     batch_size : int
         Pictures per iteration, of all processes together.
 
@@ -138,6 +139,7 @@ def fit_maskrcnn(
     torch = require("torch", extra="train")
     frames = DeviceFrames(clips)
     visit_bounds(len(frames), batch_size, recipe.iterations)
+    sides = _sides(size)
     place = torch_device(device)
     part = share_of(batch_size)
     module = maskrcnn_network(
@@ -145,7 +147,7 @@ def fit_maskrcnn(
         class_count=len(frames.classes),
         backbone=backbone,
         channels=channels,
-        size=size,
+        size=sides,
         trainable_layers=trainable_layers,
         norm="frozen" if norm == "frozen" else "batch",
         seed=recipe.seed,
@@ -159,7 +161,6 @@ def fit_maskrcnn(
     run = train(module, draw, _region_loss, recipe, out=out, stop_after=stop_after, label="training maskrcnn")
     # What is returned is what is saved and loaded, to the last bit.
     state = {name: value.cpu() for name, value in module.state_dict().items()}
-    sides = int(size[0]), int(size[1])
     network = build_from_state(state, Path("trained"), backbone="auto", size=sides, norm_eps=_NORM_EPS).to(
         place
     )
@@ -287,6 +288,15 @@ def load_maskrcnn(path: Path, *, device: str = "cpu") -> MaskRcnn:
         raise InputError(f"{path} is no Mask R-CNN of evfr: {error}") from error
     module = build_from_state(tensors, path, backbone="auto", size=sides, norm_eps=_NORM_EPS)
     return MaskRcnn(module.to(torch_device(device)), classes, sides)
+
+
+def _sides(size: Sequence[int] | int) -> tuple[int, int]:
+    """Return the shorter side, and the most of the longer one."""
+    if isinstance(size, int):
+        return size, 16 * size
+    if len(size) != 2:
+        raise ValueError(f"size must be the shorter side and the most of the longer one, got {tuple(size)}")
+    return int(size[0]), int(size[1])
 
 
 def _picture_draw(

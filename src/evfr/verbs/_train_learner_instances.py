@@ -176,7 +176,8 @@ def maskrcnn(
     norm : {"sync", "batch", "frozen"}
         Statistics of batch normalisation: of the batch over all processes, of each process, or those of the weights.
     size : sequence of int
-        Pictures are scaled until the shorter side is the first, unless the longer one would exceed the second.
+        Pictures are scaled until the shorter side is the first, unless the longer one would exceed the second; a single
+        number is the shorter side.
     device : str
         Where to train, for example ``cuda``; under torchrun each process takes the GPU of its number.
 
@@ -215,6 +216,6 @@ def maskrcnn(
             "channels": channels,
             "trainable_layers": trainable_layers,
             "norm": norm,
-            "size": tuple(size),
+            "size": size[0] if len(size) == 1 else tuple(size),
         },
     )
