@@ -145,6 +145,8 @@ def test_what_is_found_lies_inside_and_no_two_of_a_class_overlap(clips):
 def test_wrong_arguments(clips):
     with pytest.raises(ValueError, match="frame_count and batch_size must be 1 or more"):
         fit_tiny(clips, recipe=Recipe(1), batch_size=0)
+    with pytest.raises(ValueError, match=r"colour must be in \[0, 1\], got 1.5"):
+        fit_tiny(clips, recipe=Recipe(1), colour=1.5)
     with pytest.raises(ValueError, match="width 8 or more, got 5, 12 and 4"):
         fit_tiny(clips, recipe=Recipe(1), width=4)
     model, _ = fit_tiny(clips, recipe=Recipe(1), batch_size=3, width=8)

@@ -47,9 +47,12 @@ def test_cells_answer_for_the_nearest_object(seed):
             for k in range(4):
                 if is_seen[b, k] and category[b, k] >= 0:
                     x0, y0, x1, y1 = boxes[b, k].tolist()
-                    found.append((max(abs(x - (x0 + x1) / 2), abs(y - (y0 + y1) / 2)), k))
+                    dx, dy = abs(x - (x0 + x1) / 2), abs(y - (y0 + y1) / 2)
+                    wide, high = (min(max(0.4 * side, 4), 12) for side in (x1 - x0, y1 - y0))
+                    if dx <= wide and dy <= high:
+                        found.append((max(dx, dy), k))
             best = min(found, default=(99.0, 0))
-            if best[0] <= 12:
+            if best[0] < 99:
                 k = best[1]
                 assert int(aims.object_id[b, cell]) == k + 1
                 assert int(aims.category[b, cell]) == int(category[b, k])
@@ -58,6 +61,16 @@ def test_cells_answer_for_the_nearest_object(seed):
                 assert float(aims.share[b, cell]) == pytest.approx(1 / cells)
             else:
                 assert int(aims.object_id[b, cell]) == int(aims.share[b, cell]) == 0
+
+
+def test_an_object_of_one_pixel_has_a_cell_and_a_large_one_few():
+    ids = torch.zeros((1, 64, 64), dtype=torch.uint8)
+    ids[0, 19, 30] = 1
+    aims = loss_module.tiny_targets(ids, torch.zeros((1, 1), dtype=torch.int16))
+    assert torch.nonzero(aims.object_id[0])[:, 0].tolist() == [2 * 8 + 3]
+    ids[0] = 1
+    aims = loss_module.tiny_targets(ids, torch.zeros((1, 1), dtype=torch.int16))
+    assert int(aims.object_id.sum()) == 16
 
 
 def test_cells_that_cover_what_is_ignored_are_not_judged():
@@ -86,3 +99,53 @@ def test_overlaps_by_hand():
     overlap, generalised = loss_module._overlaps(torch, a, b)
     assert overlap.tolist() == pytest.approx([8 / 24, 0.0])
     assert generalised.tolist() == pytest.approx([8 / 24, -4 / 12])
+
+
+@pytest.mark.parametrize("what", ["class", "box", "mask"])
+def test_the_loss_is_least_where_all_is_right(what):
+    """Say the truth, then one thing wrong."""
+    modules = pytest.importorskip("evfr.models._tiny_modules")
+    ids, category = blocks(np.random.default_rng(3), objects=2)
+    ids[ids == 255] = 0
+    aims = loss_module.tiny_targets(ids, category)
+    logits = torch.full((3, 24, 3), -9.0)
+    logits.scatter_(2, aims.category[..., None], torch.where(aims.object_id > 0, 9.0, -9.0)[..., None])
+    boxes = aims.boxes.clone()
+    # A basis of one map an object: the coefficients choose.
+    share = torch.stack([loss_module.mask_targets(ids, torch.full((3, 1), k))[0][:, 0] for k in (1, 2)], 1)
+    coefficients = torch.nn.functional.one_hot((aims.object_id - 1).clamp_min(0), 2).float() * 20
+    torch.manual_seed(0)
+    right = float(
+        loss_module.tiny_loss(modules.TinyFound(logits, boxes, coefficients, share - 0.4), ids, category)
+    )
+    if what == "class":
+        logits = logits.roll(1, dims=2)
+    elif what == "box":
+        boxes = boxes + 3
+    else:
+        coefficients = coefficients.flip(2)
+    torch.manual_seed(0)
+    wrong = float(
+        loss_module.tiny_loss(modules.TinyFound(logits, boxes, coefficients, share - 0.4), ids, category)
+    )
+    assert right < 0.1
+    assert wrong > right + 0.2
+
+
+def test_colours_are_mixed_the_same_way_all_over_a_picture():
+    colour = pytest.importorskip("evfr.training._tiny_colour")
+    images = torch.randint(
+        90, 166, (2, 3, 6, 5), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
+    assert torch.equal(colour.recoloured(images, 0.0), images.float())
+    torch.manual_seed(4)
+    made = colour.recoloured(images, 0.5)
+    assert made.min() >= 0
+    assert made.max() <= 255
+    for one, other in zip(images.double(), made.double(), strict=True):
+        flat = torch.cat([one.flatten(1), torch.ones(1, 30)])
+        told = other.flatten(1)
+        is_whole = ((told > 0) & (told < 255)).all(0)
+        assert int(is_whole.sum()) > 10
+        fit = torch.linalg.lstsq(flat[:, is_whole].T, told[:, is_whole].T).solution
+        assert torch.allclose(flat[:, is_whole].T @ fit, told[:, is_whole].T, atol=1e-2)

@@ -43,7 +43,7 @@ class TinyFound(NamedTuple):
 
 def mask_logits(coefficients: Tensor, basis: Tensor) -> Tensor:
     """Return masks (B, T, h, w) as logits, from coefficients (B, T, K) and a basis (B, K, h, w)."""
-    return torch.bmm(coefficients, basis.flatten(2)).unflatten(2, basis.shape[2:])
+    return torch.bmm(coefficients, basis.flatten(2)).view(*coefficients.shape[:2], *basis.shape[2:])
 
 
 class _Unit(nn.Sequential):
@@ -112,9 +112,9 @@ class TinyNetwork(nn.Module):
         eighth = self.eighth(quarter)
         sixteenth = self.up(self.sixteenth(eighth))
         fused = eighth + functional.interpolate(sixteenth, scale_factor=2.0, mode="nearest")
-        cells = self.out(self.head(fused)).float()
         detail = self.detail(fused)
         detail = self.mix(quarter + functional.interpolate(detail, scale_factor=2.0, mode="nearest"))
+        cells = self.out(self.head(fused)).float()
         maps = self.basis(detail).float()
         rows, columns = cells.shape[2:]
         logits, sides, coefficients = (

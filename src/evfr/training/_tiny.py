@@ -23,6 +23,7 @@ from evfr.training._checkpoints import UNREADABLE
 from evfr.training._device_frames import DeviceFrames
 from evfr.training._loop import Recipe, TrainingRun, train
 from evfr.training._ranks import share_of
+from evfr.training._tiny_colour import recoloured
 from evfr.training._tiny_loss import tiny_loss
 from evfr.training._visits import visit_bounds, visits
 
@@ -49,6 +50,7 @@ def fit_tiny(
     stop_after: int | None = None,
     batch_size: int = 16,
     width: int = 32,
+    colour: float = 0.5,
 ) -> tuple[Any, TrainingRun]:
     """Train `tiny` on labelled clips from random weights.
 
@@ -70,6 +72,9 @@ def fit_tiny(
         Pictures per iteration, of all processes together.
     width : int
         See `evfr.models.tiny_network`.
+    colour : float
+        How much the colours of a picture are mixed at random, in [0, 1], after ``augmentation``; 0 leaves them. Few
+        clips have few objects, whose colours would be learnt instead of what they have in common.
 
     Returns
     -------
@@ -90,6 +95,8 @@ def fit_tiny(
     Frames are visited evenly (`visits`), copy-paste takes its sources from an even stream of its own. Targets are made
     on the device from the maps after augmentation, so that no label is left of what jitter or copy-paste has covered.
     """
+    if not 0 <= colour <= 1:
+        raise ValueError(f"colour must be in [0, 1], got {colour}")
     torch = require("torch", extra="train")
     frames = DeviceFrames(clips, device)
     model = tiny_network(len(frames.classes), width=width, seed=recipe.seed).to(device)
@@ -119,6 +126,8 @@ def fit_tiny(
                     pasted[0] = noised_batch(pasted[0], source_noise, own)
                 sources = tuple(pasted)
             images, ids, category = augment_batch(images, ids, category, sources, augmentation, own, noise)
+            if colour:
+                images = recoloured(images, colour)
             ids = torch.nn.functional.pad(ids, padding, value=IGNORE_ID)
         return tiny_loss(module(images), ids, category)
 
@@ -209,7 +218,9 @@ def _masks(
     if not len(cells):
         return np.zeros((0, height, width), np.bool_)
     logits = modules.mask_logits(told.coefficients[place, cells][None], told.basis[place, None])
-    whole = functional.interpolate(logits, scale_factor=float(modules.BASIS_STRIDE), mode="bilinear", align_corners=False)
+    whole = functional.interpolate(
+        logits, scale_factor=float(modules.BASIS_STRIDE), mode="bilinear", align_corners=False
+    )
     masks: NDArray[np.bool_] = (whole[0, :, :height, :width] > 0).cpu().numpy()
     x, y = np.arange(width) + 0.5, np.arange(height) + 0.5
     across = (x >= boxes[:, 0:1] - 1) & (x <= boxes[:, 2:3] + 1)
