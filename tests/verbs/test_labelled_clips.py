@@ -24,6 +24,7 @@ from evfr.errors import AnnotationError, VideoError
 from evfr.verbs._labelled_clips import ClipCounts, labelled_clips, read_label_file
 from evfr.verbs._labelled_clips_maps import draw_map, map_rule
 from evfr.verbs._labelled_clips_pictures import PictureReaders
+from evfr.verbs.split import Split
 from evfr.video import content_hash, frames
 from helpers.clips import moving_square, write_clip
 from helpers.labelled_scene import CLASSES, FRAMES, LAYOUTS, SIZE, picture, scene, truth_map
@@ -584,13 +585,51 @@ def test_pets_and_flies(data_dir):
     assert len(flies.objects(0)) == 2
 
 
-@pytest.mark.parametrize("name", ["dog", pytest.param("libby", marks=pytest.mark.slow)])
+OTHERS = (
+    "blackswan",
+    "car-roundabout",
+    "car-shadow",
+    "horsejump-high",
+    "kite-surf",
+    "libby",
+    "paragliding-launch",
+    "scooter-black",
+)
+
+
+@pytest.mark.parametrize("name", ["dog", *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS)])
 def test_davis(data_dir, name):
     path = data_dir / f"seq/davis_{name}.zip"
     labels = read(path, format="masks", folder="masks", numbers=(0, 3))
     clip = labelled_clips([path], labels, width=107, height=60, pictures="images")[0]
     truth = nearest(png_of(path, "masks/00002.png"), 107, 60)
     np.testing.assert_array_equal(clip.ids[2] == 1, truth == 255)
+
+
+@pytest.mark.slow
+def test_all_of_highway(data_dir, tmp_path):
+    """The halves that experiments use: 760 frames to learn from, 429 to judge on, 40 between them on neither side."""
+    labels = read(data_dir / "research/highway_gt.zip", format="cdnet", last=1699, category="vehicle")
+    halves = Split({"highway_gt": ((470, 1229),)}, {"highway_gt": ((1270, 1698),)}, by="time", buffer="40f")
+    halves.check_leak_free()
+    sides = {
+        side: labelled_clips(
+            [data_dir / "research/highway_asp.avi"],
+            labels,
+            width=128,
+            height=96,
+            components=True,
+            frames=halves.frames(labels, side),
+            cache=tmp_path,
+            tell=quiet,
+        )[0]
+        for side in ("train", "val")
+    }
+    assert [len(clip) for clip in sides.values()] == [760, 429]
+    assert len(list(tmp_path.glob("*.npz"))) == 1
+    assert not set(sides["train"].frame_index.tolist()) & set(sides["val"].frame_index.tolist())
+    vehicles = sum(len(clip.objects(place)) for clip in sides.values() for place in range(0, len(clip), 50))
+    assert vehicles > 24
 
 
 def test_camvid(data_dir, tmp_path):
