@@ -23,6 +23,7 @@ MODULES = (
     "evfr.models",
     "evfr.datasets",
     "evfr.training",
+    "evfr.experiments",
     "evfr.distributed",
     "evfr.reports",
     "evfr.errors",

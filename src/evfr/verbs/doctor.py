@@ -26,7 +26,7 @@ WANTED_OPENCV = "opencv-contrib-python-headless"
 EXTRAS = {
     "onnx": ("onnxruntime",),
     "torch": ("torch", "transformers", "safetensors"),
-    "train": ("torch", "torchvision", "timm"),
+    "train": ("torch", "torchvision", "timm", "sklearn", "scipy"),
     "search": ("faiss",),
     "ray": ("ray",),
     "remote": ("fsspec", "s3fs", "gcsfs"),
