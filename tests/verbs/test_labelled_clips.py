@@ -504,9 +504,9 @@ def nearest(pixels: np.ndarray, width: int, height: int) -> np.ndarray:
 def test_highway(data_dir):
     """Frame i of the film is picture i + 1 of the truth, read here by Pillow alone."""
     path = data_dir / "research/highway_gt.zip"
-    labels = read(path, format="cdnet", first=1085, last=1089, category="vehicle")
+    labels = read(path, format="cdnet", first=614, last=617, category="vehicle")
     clip = labelled_clips([data_dir / "research/highway_asp.avi"], labels, width=160, height=120)[0]
-    assert clip.frame_index.tolist() == [1084, 1085, 1086, 1087, 1088]
+    assert clip.frame_index.tolist() == [613, 614, 615, 616]
     assert clip.classes == ("vehicle",)
     for place, frame in enumerate(clip.frame_index.tolist()):
         truth = nearest(png_of(path, f"gt{frame + 1:06d}.png"), 160, 120)
@@ -521,7 +521,7 @@ def test_highway(data_dir):
         least_pixels=8,
     )[0]
     np.testing.assert_array_equal((parts.ids == 0), (clip.ids == 0))
-    assert max(len(parts.objects(place)) for place in range(5)) >= 3
+    assert max(len(parts.objects(place)) for place in range(4)) >= 3
 
 
 def test_traffic_and_chair(data_dir):

@@ -483,6 +483,7 @@ def test_counts_and_text(tmp_path):
     assert "labelled frames" in str(split(crowd))
 
 
+@settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), count=st.integers(0, 30))
 def test_runs(seed, count):
     rng = np.random.default_rng(seed)
