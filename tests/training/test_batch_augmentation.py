@@ -72,6 +72,39 @@ def test_the_law_is_the_reference(jitter, resize):
                 assert np.array_equal(found[2][place].numpy(), category)
                 off = found[0][place].permute(1, 2, 0).numpy().astype(int) - image
                 assert np.abs(off).max() <= (0 if jitter == "none" else 2)
+                assert abs(off.mean()) < 0.25  # rounded as there, not cut: that would be -.5
+
+
+@pytest.mark.parametrize("is_tall", [False, True])
+def test_what_is_left_of_objects_is_as_in_the_reference(is_tall):
+    """At 1,024 px, where both limits count: small objects, much over each other."""
+    rng = np.random.default_rng(5)
+
+    def crowd():
+        image, ids, _ = drawn_objects(rng, 40, 1024, 0)
+        for k in range(6):
+            top, left, tall, wide = rng.integers([0, 500, 4, 4], [24, 540, 40, 60])
+            ids[top : top + tall, left : left + wide] = k + 1
+        if is_tall:
+            image, ids = image.transpose(1, 0, 2), ids.T
+        category = np.where(np.isin(np.arange(1, 7), ids), 1, -1).astype(np.int16)
+        return np.ascontiguousarray(image), np.ascontiguousarray(ids), category
+
+    rows, source_rows = ([crowd() for _ in range(40)] for _ in range(2))
+    drawn = draws(rng, 40, 6)
+    _, ids, category = augmented_batch(*tensors(rows), tensors(source_rows), PASTE, stacked(drawn))
+    dropped = kept = 0
+    for place, row in enumerate(rows):
+        _, wanted_ids, wanted = augmented(*row, source_rows[place], PASTE, drawn[place])
+        assert np.array_equal(ids[place].numpy(), wanted_ids)
+        assert np.array_equal(category[place].numpy(), wanted)
+        for k in range(6):
+            remaining = (row[1] == k + 1) & ((wanted_ids <= 6) | (wanted_ids == 255))
+            if 0 < remaining.sum() < (row[1] == k + 1).sum():
+                dropped += int(wanted[k] < 0)
+                kept += int(wanted[k] >= 0)
+    assert dropped > 10
+    assert kept > 10
 
 
 @settings(max_examples=40, deadline=None)
@@ -127,7 +160,7 @@ def test_a_seed_is_one_batch():
     assert not torch.equal(one[0], other[0])
 
 
-def test_autocast_does_not_blur_grey_values():
+def test_autocast_does_not_blur_grey_values(resize):
     _, given_ = batch(np.random.default_rng(0))
     plain = augment_batch(*given_, None, Augmentation("standard"), generator())
     with torch.autocast("cpu", dtype=torch.bfloat16):
