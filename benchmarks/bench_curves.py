@@ -53,18 +53,18 @@ def main() -> None:
     _measure.print_header("learning curves on drawn runs", f"{COUNT} + {COUNT} drawn curves a row")
     begin = time.process_time()
     rows = {}
-    names = ("n of target", "n of target covered", "saturated", "not saturated", "gain covered")
-    print(f"{'':<22} " + " ".join(f"{name:>19}" for name in names))
+    names = ("n of target", "n covered", "saturated", "not saturated", "gain covered", "misfit told")
+    print(f"{'':<22} " + " ".join(f"{name:>13.13}" for name in names))
     for title, options in (
         ("as drawn", {}),
         ("noise sd .02", {"noise": 0.02}),
         ("exponential", {"is_exponential": True}),
     ):
         rows[title] = curve_rates(COUNT, draw=100, draws=100, **options)
-        print(f"{title:<22} " + " ".join(f"{rows[title][name]:>19.3f}" for name in names), flush=True)
+        print(f"{title:<22} " + " ".join(f"{rows[title][name]:>13.3f}" for name in names), flush=True)
     print(
         "\nn of target: within 1.5x of the truth; covered: inside the 95 % interval (of 100 draws);\n"
-        "saturated / not saturated: said of those that are"
+        "saturated / not saturated: said of those that are; misfit told: that the runs leave the curve"
     )
     print(f"n within 1.5x by scipy's curve_fit with its defaults, as drawn: {scipy_rate(COUNT):.3f}")
     drawn = draw_curve(np.random.default_rng(7))

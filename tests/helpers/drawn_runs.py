@@ -132,7 +132,7 @@ def curve_rates(
     rng = np.random.default_rng(draw)
     found: dict[str, list[bool]] = {
         name: []
-        for name in ("n of target", "n of target covered", "saturated", "not saturated", "gain covered")
+        for name in ("n of target", "n covered", "saturated", "not saturated", "gain covered", "misfit told")
     }
     while min(len(found["saturated"]), len(found["not saturated"])) < count:
         drawn = draw_curve(rng, noise=noise, is_exponential=is_exponential)
@@ -143,6 +143,7 @@ def curve_rates(
         curve = fit_learning_curve(
             drawn.n, drawn.score, groups=drawn.groups, seed=len(found["gain covered"]), draws=draws
         )
+        found["misfit told"].append(curve.has_misfit)
         found["gain covered"].append(curve.gain_interval[0] <= drawn.gain <= curve.gain_interval[1])
         if is_steep:
             found["not saturated"].append(curve.state == "not saturated")
@@ -153,5 +154,5 @@ def curve_rates(
         advice = frames_for(curve, target)
         found["n of target"].append(advice.n is not None and truth / 1.5 <= advice.n <= truth * 1.5)
         low, high = (math.inf if end is None else end for end in (advice.low, advice.high))
-        found["n of target covered"].append(low <= math.ceil(truth) and truth <= high)
+        found["n covered"].append(low <= math.ceil(truth) and truth <= high)
     return {name: sum(values) / len(values) for name, values in found.items()}

@@ -47,6 +47,8 @@ class Curve:
         Standard deviation of a score around the curve.
     state : {"saturated", "not saturated", "unsure"}
         ``gain`` below ``tolerance``, for sure (one-sided); at or above it; below it, but not for sure.
+    has_misfit : bool
+        Whether the scores leave the curve by more than their noise, so that its numbers are rough.
     text : str
         The state in one sentence, with what to do.
     unit : str
@@ -71,6 +73,7 @@ class Curve:
     confidence: float
     noise: float
     state: Literal["saturated", "not saturated", "unsure"]
+    has_misfit: bool
     text: str
     unit: str
     samples: NDArray[np.float64]
@@ -151,6 +154,11 @@ def show_bound(value: int | None, limit: int) -> str:
 
 def state_text(curve: Curve) -> str:
     """Say whether more labels are worth it, and what to do."""
+    rough = "; but the scores leave this curve by more than their noise, so its numbers are rough"
+    return _state(curve) + (rough if curve.has_misfit else "")
+
+
+def _state(curve: Curve) -> str:
     unit, level = curve.unit, f"{100 * curve.confidence:.4g} %"
     low, high = curve.gain_interval
     twice = (

@@ -147,7 +147,7 @@ def fit_and_draw(
     ceiling: float,
     draws: int,
     seed: int,
-) -> tuple[NDArray[np.float64], float, NDArray[np.float64]]:
+) -> tuple[NDArray[np.float64], float, NDArray[np.float64], float]:
     """Fit one data set by soft-L1, and bootstrap it.
 
     Parameters
@@ -171,6 +171,9 @@ def fit_and_draw(
         Standard deviation around the fit.
     samples : (draws, 1 + 2 T) float64
         The same of each draw.
+    agreement : float
+        Share of the draws whose means at each size leave their own fit as much as the data's leave theirs; near 0
+        where the data follow another law. 1 where no size has two runs.
     """
     parameters = 1 + 2 * x.shape[1]
     spare = max(1, min(parameters, len(scores) - 1))
@@ -180,8 +183,10 @@ def fit_and_draw(
     a, b, c = fit_powers(x, data, scale=scale, ceiling=ceiling, rounds=6)
     fitted = _model(x, a, b, c)[0]
     drawn = residual_draws(fitted, scores - fitted, groups, spare, draws, generator(seed))
-    samples = np.column_stack(fit_powers(x, drawn, scale=scale, ceiling=ceiling))
-    return np.concatenate([a, b[0], c[0]]), scale, samples
+    drawn_fit = fit_powers(x, drawn, scale=scale, ceiling=ceiling)
+    misfits = _misfit(x, drawn - _model(x, *drawn_fit), groups)
+    agreement = float((misfits >= _misfit(x, (scores - fitted)[np.newaxis], groups) - 1e-9).mean())
+    return np.concatenate([a, b[0], c[0]]), scale, np.column_stack(drawn_fit), agreement
 
 
 def check_fit_options(draws: int, tolerance: float, confidence: float) -> None:
@@ -234,6 +239,21 @@ def _model(
 ) -> NDArray[np.float64]:
     fitted: NDArray[np.float64] = a[:, np.newaxis] - (b[:, np.newaxis] * x ** -c[:, np.newaxis]).sum(axis=-1)
     return fitted
+
+
+def _misfit(
+    x: NDArray[np.float64], residuals: NDArray[np.float64], groups: NDArray[np.int64] | None
+) -> NDArray[np.float64]:
+    """Return which share of each data set's squared residuals its means at each size have, shifts of seeds aside."""
+    count = len(x)
+    if groups is not None:
+        sums = residuals @ (groups[:, np.newaxis] == np.unique(groups))
+        residuals = residuals - (sums / np.bincount(groups))[:, groups]
+    _, places = np.unique(x, axis=0, return_inverse=True)
+    is_at = (places.reshape(count, 1) == np.unique(places)).astype(np.float64)
+    of_means = ((residuals @ is_at) ** 2 / is_at.sum(axis=0)).sum(axis=1)
+    share: NDArray[np.float64] = of_means / np.maximum((residuals**2).sum(axis=1), 1e-300)
+    return share
 
 
 def _best_linear(

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["REACH", "Advice", "Curve", "fit_learning_curve", "frames_for"]
 
+MISFIT = 0.01
+"""Below this agreement the runs are said to follow another curve; one in a hundred that do not is called so."""
+
 
 @dataclass(frozen=True, slots=True)
 class Advice:
@@ -129,7 +132,7 @@ def fit_learning_curve(
         )
     n_min, n_max = int(different[0]), int(different[-1])
     x = (sizes / n_max)[:, np.newaxis]
-    (a, loss, c), noise, samples = fit_and_draw(x, scores, seeds, ceiling, draws, seed)
+    (a, loss, c), noise, samples, agreement = fit_and_draw(x, scores, seeds, ceiling, draws, seed)
     drawn_loss, drawn_c = samples[:, 1], samples[:, 2]
     drawn_gain = drawn_loss * (1.0 - 2.0**-drawn_c)
     gain = loss * (1.0 - 2.0**-c)
@@ -162,6 +165,7 @@ def fit_learning_curve(
         confidence=confidence,
         noise=noise,
         state=state,
+        has_misfit=agreement < MISFIT,
         text="",
         unit=unit,
         samples=samples,

@@ -207,7 +207,7 @@ def fit_surface(
     if groups is not None:
         values, numbers = np.unique(np.asarray(groups)[usable], return_inverse=True)
         seeds = numbers.astype(np.int64) if len(values) > 1 and np.bincount(numbers).min() > 1 else None
-    (a, b, d, c, e), _, samples = fit_and_draw(sizes / largest, scores, seeds, ceiling, draws, seed)
+    (a, b, d, c, e), _, samples, _ = fit_and_draw(sizes / largest, scores, seeds, ceiling, draws, seed)
     drawn = samples[:, 1:3] * (1.0 - REACH ** -samples[:, 3:5])
     gains = np.array([b, d]) * (1.0 - REACH ** -np.array([c, e]))
     advantage = percentiles(drawn[:, 0] - drawn[:, 1], confidence)
