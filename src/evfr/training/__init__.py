@@ -5,7 +5,9 @@ iteration draws from a generator of its own, seeded by the run's seed and the it
 stopped goes on exactly as if it had not been. What a model needs beyond that (its samples, batches and loss) stands in
 one file per model; `evfr.models` has the networks.
 
-To add a model: write one file with its samples, ``draw`` and ``loss``, and call `train`.
+To add a model: write one file with its samples, ``draw`` and ``loss``, and call `train`. `LEARNERS` names what learns
+from labelled clips: functions to fit, predict, save and load, one line each; tests/training/test_learners.py holds all
+of them to one contract, and `evfr train` and experiments take them by name.
 """
 
 from __future__ import annotations

@@ -172,6 +172,7 @@ def train_learner(
     ValueError
         If an option is out of range.
     """
+    from evfr._core.lazy import require
     from evfr.training import LEARNERS
     from evfr.training._ranks import join_ranks, rank_and_count
 
@@ -188,8 +189,11 @@ def train_learner(
         model, run = LEARNERS[name].fit(
             read, recipe=recipe, augmentation=augmentation, device=own, out=out, **options
         )
-        if rank_and_count()[0] == 0:
+        rank, count = rank_and_count()
+        if rank == 0:
             LEARNERS[name].save(model, out / WEIGHTS)
+        if count > 1:
+            require("torch", extra="train").distributed.barrier()
     files = tuple(path for path in (out / WEIGHTS, out / LOG) if path.exists())
     return run, sum(len(clip) * clip.copies for clip in read), files
 
