@@ -240,7 +240,7 @@ class TestTime:
         speeds = scene_speeds(0, 80, SceneOptions())[:-1]
         for measure in (lambda a, b: optical_flow_dissimilarity(a, b, width=None), difference):
             values = np.array([measure(a, b) for a, b in itertools.pairwise(greys)])
-            assert values[speeds == 4].mean() > 5 * values[speeds == 0].mean()
+            assert values[speeds == PLAIN.fast_speed].mean() > 5 * values[speeds == 0].mean()
 
     def test_nothing_but_noise_changes_in_still_stretches(self) -> None:
         clip = moving_objects(0, frames=80)
@@ -261,7 +261,7 @@ class TestTime:
         fast = min(fast, 1 - still)
         speeds = scene_speeds(seed, frames, SceneOptions(still_share=still, fast_share=fast))
         assert speeds.shape == (frames,)
-        assert set(speeds.tolist()) <= {0.0, 1.0, 4.0}
+        assert set(speeds.tolist()) <= {0.0, 1.0, PLAIN.fast_speed}
         count = max(1, round(frames / 20))
         # Each stretch is .6 to 1.4 of a mean one: shares are met up to that and one stretch.
         if still == 0:

@@ -67,7 +67,7 @@ class SceneOptions:
     sizes: tuple[float, float] = (0.085, 0.19)
     still_share: float = 0.3
     fast_share: float = 0.2
-    fast_speed: float = 4.0
+    fast_speed: float = 3.0
     camera: float = 1.0
     pattern: float = 0.5
     clutter: float = 0.4

@@ -180,7 +180,7 @@ class Scene:
         self._slots = int(whole.sum())
         self._labelled = int(whole[0])
         self._start = rng.uniform(0, self._period, (self._slots, 2))
-        pace = rng.uniform(0.004, 0.018, self._slots) * height
+        pace = rng.uniform(0.006, 0.026, self._slots) * height
         way = rng.uniform(0, 2 * math.pi, self._slots)
         self._velocity = np.stack([pace * np.cos(way), pace * np.sin(way)], axis=1)
         self._wobble = rng.uniform(0, 0.05 * height, (self._slots, 2))
@@ -195,7 +195,7 @@ class Scene:
         rates = rng.uniform(0.6, 1.4, 6) * np.array([0.02, 0.05, 0.03, 0.02, 0.03, 0.012])
         wave = np.sin(times[:, None] * rates + waves)
         way = waves[5] + 1.2 * wave[:, 0] + 0.6 * wave[:, 1]
-        step = np.diff(times, prepend=times[0]) * 0.012 * self._height * self._options.camera
+        step = np.diff(times, prepend=times[0]) * 0.02 * self._height * self._options.camera
         self.position = np.stack([np.cumsum(step * np.cos(way)), np.cumsum(step * np.sin(way))], axis=1)
         strength = min(self._options.camera, 1.0)
         self.zoom = np.exp(_ZOOM * strength * wave[:, 2])
