@@ -216,7 +216,7 @@ def test_both_axes_say_what_to_add(tmp_path: Path) -> None:
         for frames in (100, 200, 400, 800)
     ]
     path = write(tmp_path / "t.parquet", rows)
-    found = advise(path, axis="both", draws=40)
+    found = advise(path, axis="both", draws=20)
     assert found.score == "gscore"
     assert found.groups[0].surface is not None
     assert found.groups[0].lines[0].startswith("not saturated: label other clips rather than more frames")

@@ -167,17 +167,17 @@ def test_same_seed_same_curve_and_groups_matter() -> None:
 def test_scores_that_follow_another_curve_are_told() -> None:
     rng = np.random.default_rng(0)
     exponential = [
-        fit_learning_curve(d.n, d.score, groups=d.groups, draws=100)
-        for d in (draw_curve(rng, noise=0.004, is_exponential=True) for _ in range(6))
+        fit_learning_curve(d.n, d.score, groups=d.groups, draws=40)
+        for d in (draw_curve(rng, noise=0.004, is_exponential=True) for _ in range(4))
     ]
-    assert sum(curve.has_misfit for curve in exponential) >= 4
+    assert sum(curve.has_misfit for curve in exponential) >= 2
     told = next(curve for curve in exponential if curve.has_misfit)
     assert told.text.endswith(
         "; but the scores leave this curve by more than their noise, so its numbers are rough"
     )
     powers = [
-        fit_learning_curve(d.n, d.score, groups=d.groups, draws=100)
-        for d in (draw_curve(rng) for _ in range(6))
+        fit_learning_curve(d.n, d.score, groups=d.groups, draws=40)
+        for d in (draw_curve(rng) for _ in range(4))
     ]
     assert sum(curve.has_misfit for curve in powers) <= 1
     alone = draw_curve(rng, is_exponential=True)
@@ -224,7 +224,7 @@ K, N = (grid.ravel().repeat(2) for grid in np.meshgrid([4, 8, 16, 32], [100, 200
 
 def test_two_axes_come_back_and_say_what_to_add() -> None:
     noise = np.random.default_rng(0).normal(0, 0.004, len(K))
-    found = fit_surface(K, N, 0.6 - 0.5 * K**-0.5 - 3.0 * N**-1.0 + noise, draws=40)
+    found = fit_surface(K, N, 0.6 - 0.5 * K**-0.5 - 3.0 * N**-1.0 + noise, draws=20)
     assert found.verdict == "clips"
     assert found.clip_gain == pytest.approx(0.5 * 32**-0.5 * (1 - 2**-0.5), abs=0.006)
     assert found.frame_gain == pytest.approx(3.0 / 800 / 2, abs=0.004)
@@ -285,7 +285,7 @@ def test_nothing_is_said_of_clips_outside() -> None:
 
 
 def test_drawn_curves_are_told_apart() -> None:
-    rates = curve_rates(8, draw=2, draws=60)
+    rates = curve_rates(6, draw=2, draws=40)
     assert rates["n of target"] >= 0.8
     assert rates["not saturated"] >= 0.9
     assert rates["gain covered"] >= 0.75

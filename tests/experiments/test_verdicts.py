@@ -129,7 +129,7 @@ def test_power_is_refused(power: float) -> None:
         seeds_needed(paired([0.1, 0.3], [0.1, 0.2]), margin=0.0, power=power)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     pairs=st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=2, max_size=6),
     margin=st.floats(0, 0.3),
