@@ -8,6 +8,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 WAITS = ("_local_scalar_dense", "nonzero", "masked_select", "equal", "is_nonzero", "unique", "item")
+COPIES = ("lift_fresh",)  # torch.tensor(number)
 
 
 class NoSync(TorchDispatchMode):
@@ -19,7 +20,7 @@ class NoSync(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = func.overloadpacket.__name__
-        assert not name.startswith(WAITS), f"{name} makes the host wait for the device"
+        assert not name.startswith((*WAITS, *COPIES)), f"{name} makes the host wait for the device"
         if name in ("index", "index_put_", "index_put"):
             kinds = [part.dtype for part in args[1] if part is not None]
             assert torch.bool not in kinds, f"{name} by a mask makes the host wait for the device"

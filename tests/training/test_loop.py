@@ -289,6 +289,19 @@ def test_checkpoints_that_do_not_fit(tmp_path):
         train(network(), draw, loss, Recipe(iterations=2), out=tmp_path)
 
 
+def test_cudnn_adds_up_in_one_order_and_only_here():
+    seen = []
+
+    def watched(module, batch):
+        seen.append(torch.backends.cudnn.deterministic)
+        return loss(module, batch) * float("nan")
+
+    with pytest.raises(InputError, match="the loss is nan"):
+        train(network(), draw, watched, Recipe(iterations=1))
+    assert seen == [True]
+    assert not torch.backends.cudnn.deterministic
+
+
 def test_a_loss_that_is_not_finite_stops():
     with pytest.raises(InputError, match="the loss is nan at iteration 0: lower learning_rate"):
         train(network(), draw, lambda m, b: m(b[0]).sum() * float("nan"), Recipe(iterations=2))

@@ -63,7 +63,12 @@ def test_the_watch_sees_what_waits():
     from helpers.no_sync import NoSync
 
     values = torch.arange(3.0)
-    for waits in (lambda: float(values.sum()), lambda: values[values > 1], lambda: torch.nonzero(values)):
+    for waits in (
+        lambda: float(values.sum()),
+        lambda: values[values > 1],
+        lambda: torch.nonzero(values),
+        lambda: values + torch.tensor(3.0),
+    ):
         with pytest.raises(AssertionError, match="makes the host wait"), NoSync():
             waits()
 

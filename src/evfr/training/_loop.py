@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -109,35 +109,47 @@ def train(
     module.train()
     backward = _backward(torch, module, loss, recipe, scaler, parameters)
     is_captured = False
-    for iteration in range(start, stop):
-        # Each iteration has generators of its own: nothing of the past is needed to go on but weights and optimizer.
-        names = ("torch", str(iteration)) if rank == 0 else ("torch", str(iteration), str(rank))
-        torch.manual_seed(spawn_seed(recipe.seed, *names))
-        batch = draw(generator(spawn_seed(recipe.seed, "batch", str(iteration))), iteration)
-        if is_static and device.type == "cuda" and not is_captured:
-            backward, is_captured = _captured(torch, module, backward, batch, device), True
+    with _in_one_order(torch):
+        for iteration in range(start, stop):
+            # Each iteration has generators of its own: to go on, only weights and optimizer are needed.
+            names = ("torch", str(iteration)) if rank == 0 else ("torch", str(iteration), str(rank))
             torch.manual_seed(spawn_seed(recipe.seed, *names))
-        elif is_static and not is_captured:
-            batch = tuple(part.to(device) for part in batch)
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate_at(iteration, recipe)
-        waiting.append(backward(batch))
-        _step(torch, optimizer, scaler, parameters, recipe, rank_count)
-        is_saved = iteration + 1 == stop or (
-            out is not None and (iteration + 1) % recipe.checkpoint_every == 0
-        )
-        if is_saved or len(waiting) == read_every:
-            losses += _read(torch, waiting, rank_count, recipe, len(losses))
-            progress.advance(len(waiting), f"loss {losses[-1]:.3g}")
-            waiting.clear()
-        if is_saved and out is not None and rank == 0:
-            save(torch, module, optimizer, scaler, recipe, losses, out)
+            batch = draw(generator(spawn_seed(recipe.seed, "batch", str(iteration))), iteration)
+            if is_static and device.type == "cuda" and not is_captured:
+                backward, is_captured = _captured(torch, module, backward, batch, device), True
+                torch.manual_seed(spawn_seed(recipe.seed, *names))
+            elif is_static and not is_captured:
+                batch = tuple(part.to(device) for part in batch)
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate_at(iteration, recipe)
+            waiting.append(backward(batch))
+            _step(torch, optimizer, scaler, parameters, recipe, rank_count)
+            is_saved = iteration + 1 == stop or (
+                out is not None and (iteration + 1) % recipe.checkpoint_every == 0
+            )
+            if is_saved or len(waiting) == read_every:
+                losses += _read(torch, waiting, rank_count, recipe, len(losses))
+                progress.advance(len(waiting), f"loss {losses[-1]:.3g}")
+                waiting.clear()
+            if is_saved and out is not None and rank == 0:
+                save(torch, module, optimizer, scaler, recipe, losses, out)
     progress.finish()
     if rank_count > 1:
         copy_from_first(torch, module)  # running statistics of layers that are not synchronised
     module.eval()
     rates = np.array([learning_rate_at(i, recipe) for i in range(len(losses))])
     return TrainingRun(np.array(losses), rates, time.perf_counter() - begin, start)
+
+
+@contextmanager
+def _in_one_order(torch: Any) -> Iterator[None]:
+    """Keep cuDNN from gradients that add up in any order, with which no resume would be exact."""
+    cudnn = torch.backends.cudnn
+    before, cudnn.deterministic = cudnn.deterministic, True
+    try:
+        yield
+    finally:
+        cudnn.deterministic = before
 
 
 def _optimizer(torch: Any, parameters: list[Any], recipe: Recipe, device: Any) -> Any:

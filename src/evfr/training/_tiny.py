@@ -171,7 +171,7 @@ def predict_tiny(
     -------
     list of FrameObjects
         One for each picture, by descending score. Boxes and masks lie inside the picture, and masks inside their boxes;
-        what has no pixel is not told.
+        what has no pixel, or no box with an area, is not told.
 
     Raises
     ------
@@ -234,7 +234,7 @@ def _objects(
     masks: NDArray[np.bool_],
     scores: NDArray[np.float64],
 ) -> FrameObjects:
-    is_seen = masks.any(axis=(1, 2))
+    is_seen = masks.any(axis=(1, 2)) & (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
     return FrameObjects(
         category[is_seen].astype(np.int64),
         boxes[is_seen],

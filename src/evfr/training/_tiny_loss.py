@@ -108,10 +108,10 @@ def tiny_targets(ids: Any, category: Any) -> TinyTargets:
     reach = ((boxes[..., 2:] - boxes[..., :2]) * INNER).clamp(NEAR, REACH)
     is_near = (dx <= reach[..., 0:1])[:, :, None, :] & (dy <= reach[..., 1:2])[:, :, :, None]
     far = torch.maximum(dx[:, :, None, :], dy[:, :, :, None])
-    far = torch.where(is_near & is_object[:, :, None, None], far, FAR).flatten(2)
+    far = far.masked_fill(~(is_near & is_object[:, :, None, None]), FAR).flatten(2)
     distance, place = far.min(dim=1)
     is_positive = distance < FAR
-    object_id = torch.where(is_positive, place + 1, 0)
+    object_id = (place + 1) * is_positive
     of_object = torch.zeros(
         (ids.shape[0], category.shape[1] + 1), device=ids.device, dtype=torch.float32
     ).scatter_add_(1, object_id, torch.ones_like(distance))
@@ -192,7 +192,7 @@ def tiny_loss(found: TinyFound, ids: Any, category: Any) -> Any:
     count = min(MASKS, aims.share.shape[1])
     # The largest of u^(1/w) are a draw without replacement by weights w: each object has equal hope of the places.
     noise = torch.rand_like(aims.share).clamp(LEAST, 1 - LEAST)
-    keys = torch.where(aims.share > 0, torch.log(noise) / aims.share.clamp_min(LEAST), -FAR)
+    keys = (torch.log(noise) / aims.share.clamp_min(LEAST)).masked_fill(aims.share == 0, -FAR)
     picked = keys.topk(count, dim=1, sorted=False).indices
     numbers = aims.object_id.gather(1, picked)
     own = found.coefficients.gather(1, picked[..., None].expand(-1, -1, found.coefficients.shape[2]))
