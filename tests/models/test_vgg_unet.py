@@ -88,6 +88,7 @@ def test_the_deep_unet_has_one_level_more():
     deep = vgg_segmenter("deep-unet", 2, width=2)
     assert resolutions(deep) == {64, 32, 16, 8, 4, 2}
     assert len(deep.decoder) == len(vgg_segmenter("unet", 2, width=2).decoder) + 1
+    assert [vgg_segmenter(kind, 2, width=2).stride for kind in SEGMENTERS] == [16, 32, 32]
     assert resolutions(vgg_segmenter("vgg", 2, width=2)) == {64, 32, 16, 8, 4, 2}
 
 

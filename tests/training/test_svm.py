@@ -304,6 +304,17 @@ def test_what_is_drawn_depends_on_the_iteration_alone(taps):
     assert not torch.equal(forward[0][0], forward[1][0])
 
 
+def test_one_block_is_held_at_a_time(taps, monkeypatch):
+    read = []
+    monkeypatch.setattr(
+        "evfr.training._svm_points.levels_of", lambda *given: read.append(1) or levels_of(*given)
+    )
+    draw = block_draw(LabelledPoints([coloured_clip(0, frames=3)], seed=0, shrink=1), taps, 0, 100, 2, 3)
+    for iteration, count in ((0, 2), (1, 2), (2, 2), (3, 4), (5, 4), (0, 6)):
+        draw(generator(0), iteration)
+        assert len(read) == count
+
+
 def test_blocks_of_fewer_pixels_than_their_steps_take_are_gone_through_again(taps):
     points = LabelledPoints([coloured_clip(0, frames=1)], seed=0, shrink=8)
     draw = block_draw(points, taps, 0, 24, 1, 4)
@@ -386,7 +397,7 @@ def test_what_is_kept_predicts_the_same(tmp_path):
 def test_liblinear_that_does_not_converge_says_so(monkeypatch):
     monkeypatch.setattr("evfr.training._svm._MAX_NEWTON_STEPS", 1)
     with pytest.raises(
-        InputError, match=r"liblinear did not converge on 2048 pixels in 1 steps: lower cost \(1\)"
+        InputError, match=r"liblinear did not converge on 2048 pixels in 1 steps: lower cost \(0.001\)"
     ):
         fit_svm([coloured_clip(0, frames=1)], recipe=Recipe(1), width=2)
 

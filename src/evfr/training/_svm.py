@@ -73,7 +73,7 @@ def fit_svm(
     solver: Literal["auto", "liblinear", "sgd"] = "auto",
     max_points: int = 50_000,
     shrink: int = 1,
-    cost: float = 1.0,
+    cost: float = 1e-3,
     batch_points: int = 1024,
     block_frames: int = 4,
     block_steps: int = 16,
@@ -101,15 +101,16 @@ def fit_svm(
     width : int or None
         Channels of VGG's first block; None is the file's, or 64. A hypercolumn is 23 times as long: 1472.
     solver : {"auto", "liblinear", "sgd"}
-        ``liblinear`` minimises squared hinge loss exactly, with all pixels in memory (18 kB each at the full
-        width); ``sgd`` minimises hinge loss over blocks of frames that are computed when their turn comes. ``auto`` is
+        ``liblinear`` minimises squared hinge loss exactly, with all pixels in memory (41 kB each at the full
+        width: 28 bytes a channel); ``sgd`` minimises hinge loss over blocks of frames that are computed when their turn comes. ``auto`` is
         liblinear up to ``max_points`` labelled pixels, and sgd above.
     max_points : int
         Labelled pixels, copies counted, that liblinear may get.
     shrink : int
         Every how many pixels, down and across, the truth is taken; 1 is all of them.
     cost : float
-        C of liblinear, above 0: the weight of the sum of losses against half the squared norm of the weights.
+        C of liblinear, above 0: the weight of the sum of losses against half the squared norm of the weights. Larger
+        ones take longer, and fit the pixels of a few frames whatever they show.
     batch_points : int
         Pixels of a step of ``sgd``.
     block_frames : int

@@ -29,7 +29,7 @@ def svm(
     solver: Literal["auto", "liblinear", "sgd"] = "auto",
     max_points: int = 50_000,
     shrink: int = 1,
-    cost: float = 1.0,
+    cost: float = 1e-3,
     batch_points: int = 1024,
     block_frames: int = 4,
     block_steps: int = 16,
