@@ -361,6 +361,28 @@ def test_masks_without_boxes(tmp_path):
     agree(evaluate("coco", files[1], truth=files[0], on="boxes"), by_pycocotools(*files, "boxes"))
 
 
+def test_pictures_of_two_sizes():
+    """The larger video comes first in the truth: each frame keeps its own detections."""
+    kinds, sizes = [Category(1, "cat")], {"a": (60, 90), "b": (40, 50)}
+    heads = [AnnotatedVideo(name, width, height, np.arange(2)) for name, (height, width) in sizes.items()]
+
+    def row(name, frame, left, score=float("nan")):
+        return ObjectRow(
+            name, frame, 1, NO_TRACK, None, Rle.from_box((left, 5, left + 20, 25), *sizes[name]), score
+        )
+
+    truth = VideoAnnotations.build(heads, kinds, [row("a", 0, 3), row("b", 0, 3), row("b", 1, 9)])
+    found = [row("a", 0, 3, 0.9), row("a", 1, 3, 0.8), row("b", 1, 9, 0.7)]
+    both = VideoAnnotations.build(heads, kinds, found)
+    scores = coco_scores(truth, both, ["a", "b"])
+    assert scores.matches.image_row.tolist() == [0, 1, 3]
+    assert scores.matches.outcome[0, 0].tolist() == [1, 0, 1]
+    parts = CocoScores.merge([coco_scores(truth, both, name) for name in "ba"])
+    assert parts.matches.image_row.tolist() == [0, 1, 3]
+    with pytest.raises(AnnotationError, match=r"the prediction has no video 'b'; it has \['a'\]"):
+        coco_scores(truth, both.of_video("a"), ["a", "b"])
+
+
 def test_wrong_sides():
     head = [AnnotatedVideo("a", SIZE[1], SIZE[0], np.array([0]))]
     truth = VideoAnnotations.build(head, [Category(1, "cat")], [])
