@@ -101,9 +101,9 @@ def fit_svm(
     width : int or None
         Channels of VGG's first block; None is the file's, or 64. A hypercolumn is 23 times as long: 1472.
     solver : {"auto", "liblinear", "sgd"}
-        ``liblinear`` minimises squared hinge loss exactly, with all pixels in memory (41 kB each at the full
-        width: 28 bytes a channel); ``sgd`` minimises hinge loss over blocks of frames that are computed when their turn comes. ``auto`` is
-        liblinear up to ``max_points`` labelled pixels, and sgd above.
+        ``liblinear`` minimises squared hinge loss exactly, with all pixels in memory (41 kB each at the full width: 28
+        bytes a channel); ``sgd`` minimises hinge loss over blocks of frames that are computed when their turn comes.
+        ``auto`` is liblinear up to ``max_points`` labelled pixels, and sgd above.
     max_points : int
         Labelled pixels, copies counted, that liblinear may get.
     shrink : int
