@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         hierarchical_interval,
         paired,
     )
+    from evfr.experiments._surface import Surface, fit_surface
     from evfr.experiments._verdicts import Verdict, judge, seeds_needed
 
 _EXPORTS = {
@@ -46,8 +47,10 @@ _EXPORTS = {
     "PlanResult": "_make_plan",
     "ReportResult": "_report",
     "RunResult": "_run",
+    "Surface": "_surface",
     "Verdict": "_verdicts",
     "fit_learning_curve": "_curves",
+    "fit_surface": "_surface",
     "frames_for": "_curves",
     "hierarchical_bootstrap": "_statistics",
     "hierarchical_interval": "_statistics",
@@ -75,8 +78,10 @@ __all__ = [
     "PlanResult",
     "ReportResult",
     "RunResult",
+    "Surface",
     "Verdict",
     "fit_learning_curve",
+    "fit_surface",
     "frames_for",
     "hierarchical_bootstrap",
     "hierarchical_interval",
