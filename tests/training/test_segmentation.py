@@ -21,7 +21,7 @@ from evfr.training import (
     predict_segmentation,
     save_segmentation,
 )
-from evfr.training._segmentation import _crop_draw, _pixel_loss
+from evfr.training._segmentation_crops import crop_draw, pixel_loss
 from helpers.drawn_pixels import coloured_clip, torchvision_features, truth_of, write_vgg
 
 torch = pytest.importorskip("torch")
@@ -33,7 +33,7 @@ NONE = Augmentation()
 def draws(clips, augmentation=NONE, batch_size=4, crop=16, count=1, seed=0):
     """Return what the first iterations show: pictures (B, h, w, 3) and labels (B, h, w)."""
     recipe = Recipe(iterations=max(count, 1), seed=seed)
-    draw = _crop_draw(DeviceFrames(clips), augmentation, recipe, batch_size, crop)
+    draw = crop_draw(DeviceFrames(clips), augmentation, recipe, batch_size, crop)
     batches = [draw(generator(i), i) for i in range(count)]
     pictures = torch.cat([batch[0] for batch in batches]).permute(0, 2, 3, 1).numpy()
     return pictures, torch.cat([batch[1] for batch in batches]).numpy()
@@ -140,7 +140,7 @@ def test_the_loss_is_the_mean_over_judged_pixels_by_hand():
     pictures = torch.zeros(1, 3, 1, 2, dtype=torch.uint8)
 
     def loss(*labels):
-        return _pixel_loss(module, (pictures, torch.tensor([[labels]], dtype=torch.uint8)))
+        return pixel_loss(module, (pictures, torch.tensor([[labels]], dtype=torch.uint8)))
 
     assert loss(0, 1).item() == pytest.approx(right + 1)
     assert loss(0, 0).item() == pytest.approx(right)

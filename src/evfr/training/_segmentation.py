@@ -11,22 +11,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from evfr._core.atomic import atomic_write_bytes
-from evfr._core.labelled import IGNORE_ID
 from evfr._core.lazy import require
-from evfr._core.rng import spawn_seed
 from evfr._core.tensor_files import file_state
 from evfr.augmentation import Augmentation
 from evfr.errors import InputError
 from evfr.models import vgg_segmenter
-from evfr.training._batch_augmentation import augment_batch, noised_batch
 from evfr.training._checkpoints import UNREADABLE
 from evfr.training._device_frames import DeviceFrames
 from evfr.training._loop import Recipe, TrainingRun, train
-from evfr.training._ranks import rank_and_count, share_of
-from evfr.training._visits import visit_bounds, visits
+from evfr.training._ranks import rank_and_count
+from evfr.training._segmentation_crops import crop_draw, pixel_loss
+from evfr.training._visits import visit_bounds
 
 if TYPE_CHECKING:
-    from numpy.random import Generator
     from numpy.typing import NDArray
 
     from evfr._core.labelled import LabelledClip
@@ -145,10 +142,28 @@ def fit_deep_unet(
 
     Parameters
     ----------
-    clips, recipe, augmentation, device, out, stop_after
-        As in `fit_unet`.
-    encoder_weights, width, batch_norm, batch_size, crop
-        As in `fit_unet`.
+    clips : sequence of LabelledClip
+        As in `fit_unet`, like all that follows.
+    recipe : Recipe
+        How.
+    augmentation : Augmentation
+        How pictures are changed.
+    device : str
+        Where to train.
+    out : Path or None
+        See `train`.
+    stop_after : int or None
+        See `train`.
+    encoder_weights : path or None
+        Of VGG-16.
+    width : int or None
+        Channels of the first block.
+    batch_norm : bool
+        Of random weights.
+    batch_size : int
+        Crops per iteration.
+    crop : int
+        Side of a crop.
 
     Returns
     -------
@@ -184,10 +199,28 @@ def fit_vgg(
 
     Parameters
     ----------
-    clips, recipe, augmentation, device, out, stop_after
-        As in `fit_unet`.
-    encoder_weights, width, batch_norm, batch_size, crop
-        As in `fit_unet`.
+    clips : sequence of LabelledClip
+        As in `fit_unet`, like all that follows.
+    recipe : Recipe
+        How.
+    augmentation : Augmentation
+        How pictures are changed.
+    device : str
+        Where to train.
+    out : Path or None
+        See `train`.
+    stop_after : int or None
+        See `train`.
+    encoder_weights : path or None
+        Of VGG-16.
+    width : int or None
+        Channels of the first block.
+    batch_norm : bool
+        Of random weights.
+    batch_size : int
+        Crops per iteration.
+    crop : int
+        Side of a crop.
 
     Returns
     -------
@@ -339,69 +372,9 @@ def _fit(
     ).to(device)
     if rank_and_count()[1] > 1 and frames.images.is_cuda:
         module = require("torch", extra="train").nn.SyncBatchNorm.convert_sync_batchnorm(module)
-    draw = _crop_draw(frames, augmentation, recipe, batch_size, crop)
+    draw = crop_draw(frames, augmentation, recipe, batch_size, crop)
     run = train(
-        module, draw, _pixel_loss, recipe, out=out, stop_after=stop_after, label=f"training {form.kind}"
+        module, draw, pixel_loss, recipe, out=out, stop_after=stop_after, label=f"training {form.kind}"
     )
     bounds = visit_bounds(len(frames), batch_size, len(run.loss))
     return Segmenter(module, frames.classes), replace(run, visits=bounds)
-
-
-def _crop_draw(
-    frames: DeviceFrames, augmentation: Augmentation, recipe: Recipe, batch_size: int, crop: int
-) -> Any:
-    """Return a function that draws crops (B, 3, h, w) uint8 and their labels (B, h, w) uint8."""
-    torch = require("torch", extra="train")
-    device = frames.images.device
-    height, width = frames.images.shape[2:]
-    rows, columns = min(crop, height), min(crop, width)
-    is_changed = not augmentation.is_identity or frames.noise_std is not None
-
-    share = share_of(batch_size)
-    rank = str(rank_and_count()[0])
-
-    def gathered(places: NDArray[np.int64]) -> tuple[Any, Any, Any, Any]:
-        return frames.batch(torch.from_numpy(places[share]).to(device))
-
-    def draw(rng: Generator, iteration: int) -> tuple[Any, Any]:
-        images, ids, category, noise_std = gathered(visits(len(frames), batch_size, iteration, recipe.seed))
-        if is_changed:
-            randomness = torch.Generator(device=device)
-            randomness.manual_seed(spawn_seed(recipe.seed, "augmentation", str(iteration), rank))
-            sources = None
-            if augmentation.copy_paste:
-                others, *labels, spread = gathered(rng.integers(0, len(frames), batch_size))
-                if spread is not None:
-                    others = noised_batch(others, spread, randomness)
-                sources = others, labels[0], labels[1]
-            images, ids, category = augment_batch(
-                images, ids, category, sources, augmentation, randomness, noise_std=noise_std
-            )
-        top = torch.from_numpy(rng.integers(0, height - rows + 1, batch_size)[share]).to(device)
-        left = torch.from_numpy(rng.integers(0, width - columns + 1, batch_size)[share]).to(device)
-        y = (top[:, None] + torch.arange(rows, device=device))[:, :, None]
-        x = (left[:, None] + torch.arange(columns, device=device))[:, None, :]
-        which = torch.arange(len(ids), device=device)[:, None, None]
-        # Indices with a slice between them: the channels come last.
-        pictures = images[which, :, y, x].permute(0, 3, 1, 2)
-        return pictures, _labels(torch, ids[which, y, x], category)
-
-    return draw
-
-
-def _labels(torch: Any, ids: Any, category: Any) -> Any:
-    """Return 0 for background, 1 + class and `IGNORE_ID` from ids (B, h, w) and the classes (B, M) of objects."""
-    lookup = torch.zeros((len(ids), 256), dtype=torch.uint8, device=ids.device)
-    lookup[:, 1 : category.shape[1] + 1] = (category + 1).to(torch.uint8)
-    lookup[:, IGNORE_ID] = IGNORE_ID
-    return lookup.gather(1, ids.flatten(1).long()).view(ids.shape)
-
-
-def _pixel_loss(module: Any, batch: tuple[Any, Any]) -> Any:
-    """Return the mean cross-entropy of the pixels that are judged; 0 where none is."""
-    functional = require("torch", extra="train").nn.functional
-    pictures, labels = batch
-    scores = module(pictures.float() / 255)
-    target = labels.long()
-    total = functional.cross_entropy(scores.float(), target, ignore_index=IGNORE_ID, reduction="sum")
-    return total / (target != IGNORE_ID).sum().clamp_min(1)
