@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -289,8 +289,11 @@ class VideoAnnotations:
             If there is none of this name.
         """
         place = self._place(video_id)
-        part = self.take(self.video_row == place)
-        return replace(part, videos=(self.videos[place],), video_row=np.zeros(len(part), np.int64))
+        its = slice(*np.searchsorted(self.video_row, [place, place + 1]))
+        names = (*COLUMNS, "masks", "attributes")  # not by `take`, which checks all videos again
+        columns: dict[str, Any] = {name: getattr(self, name)[its] for name in names}
+        columns["video_row"] = columns["video_row"] - place
+        return VideoAnnotations((self.videos[place],), self.categories, **columns)
 
     def rows_at(self, video_id: str, frame_index: int) -> NDArray[np.int64]:
         """Return the rows of one frame.
