@@ -290,8 +290,7 @@ class VideoAnnotations:
         """
         place = self._place(video_id)
         its = slice(*np.searchsorted(self.video_row, [place, place + 1]))
-        names = (*COLUMNS, "masks", "attributes")  # not by `take`, which checks all videos again
-        columns: dict[str, Any] = {name: getattr(self, name)[its] for name in names}
+        columns: dict[str, Any] = {n: getattr(self, n)[its] for n in (*COLUMNS, "masks", "attributes")}
         columns["video_row"] = columns["video_row"] - place
         return VideoAnnotations((self.videos[place],), self.categories, **columns)
 
