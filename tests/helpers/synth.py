@@ -28,21 +28,26 @@ def looks_of(
             grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
             slopes = np.abs([cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1)])
             for k in range(1, len(classes) + 1):
-                mask = (ids == k).astype(np.uint8)
-                inner = cv2.erode(mask, np.ones((3, 3), np.uint8)) > 0
-                deep = cv2.erode(mask, np.ones((5, 5), np.uint8)) > 0
-                if mask.sum() < least or not deep.any():
+                whole = (ids == k).astype(np.uint8)
+                if whole.sum() < least:
                     continue
-                pixels = image[inner] / 255.0
-                shares = [np.histogram(pixels[:, c], 8, (0, 1))[0] / len(pixels) for c in range(3)]
+                left, top, wide, high = cv2.boundingRect(whole)
+                box = slice(top, top + high), slice(left, left + wide)
+                mask = np.pad(whole[box], 1)
+                inner = cv2.erode(mask, np.ones((3, 3), np.uint8))[1:-1, 1:-1] > 0
+                deep = cv2.erode(mask, np.ones((5, 5), np.uint8))[1:-1, 1:-1] > 0
+                if not deep.any():
+                    continue
+                pixels = image[box][inner]
+                shares = [np.bincount(pixels[:, c] // 32, minlength=8) / len(pixels) for c in range(3)]
+                pixels = pixels / 255.0
                 y, x = np.nonzero(mask)
-                wide, high = np.ptp(x) + 1, np.ptp(y) + 1
                 outlines = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0]
                 hull = cv2.contourArea(cv2.convexHull(np.concatenate(outlines)))
                 moments = np.abs(cv2.HuMoments(cv2.moments(mask, True)).ravel()[:2])
                 found["colour"].append(np.concatenate([*shares, pixels.mean(axis=0), pixels.std(axis=0)]))
-                found["texture"].append(slopes[:, deep].mean(axis=1))
-                found["place"].append(np.array([x.mean(), y.mean()]))
+                found["texture"].append(slopes[:, *box][:, deep].mean(axis=1))
+                found["place"].append(np.array([left + x.mean(), top + y.mean()]))
                 found["size"].append(np.array([np.log(mask.sum())]))
                 found["shape"].append(
                     np.array([*np.log(moments + 1e-12), len(x) / (wide * high), len(x) / max(hull, 1.0)])
