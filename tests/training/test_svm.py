@@ -279,15 +279,16 @@ def test_a_run_in_portions_is_the_run_at_once_across_blocks_and_within(tmp_path)
             video_id="full",
         ),
     ]
-    whole, run = fit_svm(clips, recipe=SGD, solver="sgd", **SMALL)
-    for stop in (7, 24, None):
-        parts, last = fit_svm(clips, recipe=SGD, solver="sgd", **SMALL, out=tmp_path, stop_after=stop)
-    assert last.resumed_at == 24
+    recipe = dataclasses.replace(SGD, iterations=30)
+    whole, run = fit_svm(clips, recipe=recipe, solver="sgd", **SMALL)
+    for stop in (7, 17, None):
+        parts, last = fit_svm(clips, recipe=recipe, solver="sgd", **SMALL, out=tmp_path, stop_after=stop)
+    assert last.resumed_at == 17
     assert np.array_equal(last.loss, run.loss)
     for name, tensor in whole.scores.state_dict().items():
         assert torch.equal(tensor, parts.scores.state_dict()[name]), name
-    # 60 steps are 9 blocks of 2 pictures; there are 2 x 3 + 2 x 5 of them.
-    assert run.visits == (1, 2)
+    # 30 steps are 5 blocks of 2 pictures; there are 2 x 3 + 2 x 5 of them.
+    assert run.visits == (0, 1)
 
 
 def test_what_is_drawn_depends_on_the_iteration_alone(taps):
@@ -341,10 +342,10 @@ def test_the_hinge_by_hand():
 def test_classes_that_no_pixel_shows_are_never_predicted(solver):
     clip = coloured_clip(0, frames=2)
     red = dataclasses.replace(clip, ids=np.where(clip.ids == 1, 1, 0).astype(np.uint8))
-    model, _ = fit_svm([red], recipe=SGD, solver=solver, **SMALL)
+    model, _ = fit_svm([red], recipe=Recipe(8, 0.01, "sgd"), solver=solver, shrink=2, **SMALL)
     assert set(np.unique(predict_svm(model, random_images(1, 33, 40)))) <= {0, 1}
     bare = dataclasses.replace(clip, ids=np.zeros_like(clip.ids))
-    model, _ = fit_svm([bare], recipe=SGD, solver=solver, **SMALL)
+    model, _ = fit_svm([bare], recipe=Recipe(8, 0.01, "sgd"), solver=solver, shrink=2, **SMALL)
     assert not predict_svm(model, random_images(1, 33, 40)).any()
 
 
@@ -378,7 +379,7 @@ def test_predictions_are_the_scores_of_explicit_hypercolumns():
 def test_what_is_kept_predicts_the_same(tmp_path):
     clip = coloured_clip(0, frames=2)
     weights = write_vgg(tmp_path / "vgg16_bn.pth", torchvision_features(8, True))
-    model, _ = fit_svm([clip], recipe=Recipe(1), encoder_weights=weights, cost=1e-3)
+    model, _ = fit_svm([clip], recipe=Recipe(1), encoder_weights=weights, shrink=2)
     save_svm(model, tmp_path / "svm.pt")
     loaded = load_svm(tmp_path / "svm.pt")
     assert loaded.classes == clip.classes
