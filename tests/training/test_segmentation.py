@@ -79,6 +79,18 @@ def test_frames_take_turns():
     assert sorted(shown) == sorted(frames * 2)
 
 
+def test_processes_share_a_batch(monkeypatch):
+    clip = coloured_clip(0, frames=7)
+    whole, labels = draws([clip], batch_size=6)
+    for rank in (0, 1, 2):
+        monkeypatch.setattr(
+            "evfr.training._segmentation_crops.share_of", lambda size, rank=rank: slice(rank, None, 3)
+        )
+        pictures, own = draws([clip], batch_size=6)
+        assert np.array_equal(pictures, whole[rank::3])
+        assert np.array_equal(own, labels[rank::3])
+
+
 def test_copies_get_noise_of_the_asked_variance_anew():
     height = width = 32
     still = np.full((2, height, width, 3), 128, np.uint8)
