@@ -74,11 +74,11 @@ def test_steps_fall_at_shares_of_the_iterations():
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
 def test_five_stops_at_random_change_no_bit(tmp_path, precision):
     recipe = Recipe(
-        *(60, 0.05, "sgd", "step"), seed=5, checkpoint_every=9, precision=precision, max_gradient_norm=2.0
+        *(30, 0.05, "sgd", "step"), seed=5, checkpoint_every=9, precision=precision, max_gradient_norm=2.0
     )
     whole = network()
     straight = train(whole, draw, loss, recipe)
-    stops = sorted(np.random.default_rng(0).choice(np.arange(1, 60), 5, replace=False).tolist())
+    stops = sorted(np.random.default_rng(0).choice(np.arange(1, 30), 5, replace=False).tolist())
     for first_seed, stop in enumerate([*stops, None]):
         parts = network(first_seed)
         last = train(parts, draw, loss, recipe, out=tmp_path, stop_after=stop)
