@@ -126,7 +126,7 @@ class Arm:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Name two arms whose scores are compared: is ``arm`` as good as ``baseline``?
+    """Name two arms whose scores are compared.
 
     Attributes
     ----------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,7 +28,7 @@ class PlanResult:
     objects : mapping of str to int
         Labelled objects on them.
     warnings : tuple of str
-        What the class check found.
+        What labels lost when they were resized, and what the class check found.
     tests : mapping of str to int
         Frames of each test set.
     seconds : float
@@ -63,7 +63,7 @@ class PlanResult:
             for name, count in self.frames.items()
         ]
         lines += [f"test {name}: {count} frames" for name, count in self.tests.items()]
-        lines += [f"class check: {text}" for text in self.warnings]
+        lines += self.warnings
         if math.isfinite(self.seconds):
             lines.append(f"about {duration(self.seconds)} on this machine, one cell at a time")
         return "\n".join([*lines, f"next: evfr experiment run {self.folder}"])
@@ -100,6 +100,7 @@ def plan(
     frame_counts: Sequence[int] = (),
     grid: Path | None = None,
     label_format: str = "auto",
+    label_options: Mapping[str, int | float | str] | None = None,
     classes: Sequence[str] = (),
     category_map: str | Path | None = None,
     boxes: Literal["fail", "fill"] = "fail",
@@ -128,7 +129,8 @@ def plan(
     kind : {"instances", "pixels"} or None
         With ``cmd``: whether it gives COCO results or masks.
     model_options : mapping or None
-        Own options of the model, as of ``evfr train``.
+        Own options of the model: those of its ``fit`` in `evfr.training`, as ``batch_size=8``; ``size=96`` keeps ``maskrcnn``
+        from enlarging small pictures.
     width, height : int
         Size of all pictures.
     iterations : int
@@ -171,6 +173,8 @@ def plan(
         ``custom``: TOML file of arms and comparisons.
     label_format : str
         Format of the labels.
+    label_options : mapping or None
+        Options of the labels' reader, for example ``last=1699``.
     classes : sequence of str
         Classes to learn; all but ``void`` when none is given.
     category_map : str, path or None
@@ -220,13 +224,14 @@ def plan(
     if labels is None or split is None or not videos:
         raise ValueError("give videos, --labels and --split (made by: evfr split LABELS --by video)")
     refuse_second(folder)
-    train, tests = read_clips(
+    train, tests, notes = read_clips(
         videos,
         labels,
         split,
         protocol,
         arms,
         label_format=label_format,
+        label_options=dict(label_options or {}),
         width=width,
         height=height,
         classes=classes or None,
@@ -267,4 +272,5 @@ def plan(
             "height": height,
         },
     )
-    return write_experiment(planned, folder, train, tests, timed_on=None if no_timing else device)
+    made = write_experiment(planned, folder, train, tests, timed_on=None if no_timing else device)
+    return replace(made, warnings=(*notes, *made.warnings))

@@ -158,7 +158,17 @@ def write_plan(plan: Plan, folder: Path) -> None:
 
 
 def read_plan(folder: Path) -> Plan:
-    """Read what `write_plan` wrote.
+    """Read the plan of an experiment.
+
+    Parameters
+    ----------
+    folder : Path
+        What ``evfr experiment plan`` or `write_experiment` wrote.
+
+    Returns
+    -------
+    Plan
+        The same.
 
     Raises
     ------

@@ -19,6 +19,7 @@ from evfr.experiments._plan import COMMAND_PREFIX, Plan
 
 if TYPE_CHECKING:
     from evfr._core.labelled import LabelledClip
+    from evfr.verbs._labelled_clips import ClipCounts
 
 __all__ = [
     "PROTOCOLS",
@@ -114,21 +115,24 @@ def read_clips(
     arms: Sequence[Arm],
     *,
     label_format: str,
+    label_options: Mapping[str, Any],
     **options: Any,
-) -> tuple[list[LabelledClip], dict[str, list[LabelledClip]]]:
-    """Read the clips to train on, and those of each test set; options are those of `labelled_clips`."""
+) -> tuple[list[LabelledClip], dict[str, list[LabelledClip]], tuple[str, ...]]:
+    """Read the clips to train on, those of each test set, and what labels lost; options are `labelled_clips`'."""
     from evfr.annotations import read
     from evfr.verbs._labelled_clips import labelled_clips
     from evfr.verbs.split import read_split
 
-    found = read(labels, format=label_format)
+    found = read(labels, format=label_format, **label_options)
+    counts: list[ClipCounts] = []
+    options["tell"] = counts.append
     sides = read_split(split)
     sides.check_leak_free()
     train = labelled_clips(videos, found, frames=sides.frames(found, "train"), **options)
     tests = {"new": labelled_clips(videos, found, frames=sides.frames(found, "val"), **options)}
     if protocol == "pertinence" and (same := _rest_of(train, arms)):
         tests["same"] = same
-    return train, tests
+    return train, tests, tuple(f"labels: {count}" for count in counts if count.lost)
 
 
 def _rest_of(train: Sequence[LabelledClip], arms: Sequence[Arm]) -> list[LabelledClip]:
@@ -176,7 +180,7 @@ def write_class_check(
             "lost_classes": list(check.lost_classes),
             "lost_clips": list(check.lost_clips),
         }
-        warnings += [f"{name}: {text}" for text in check.warnings]
+        warnings += [f"class check: {name}: {text}" for text in check.warnings]
     atomic_write_bytes(
         folder / "class_check.json", json.dumps(report, indent=1, allow_nan=False).encode("ascii") + b"\n"
     )
