@@ -129,8 +129,8 @@ def plan(
     kind : {"instances", "pixels"} or None
         With ``cmd``: whether it gives COCO results or masks.
     model_options : mapping or None
-        Own options of the model: those of its ``fit`` in `evfr.training`, as ``batch_size=8``; ``size=96`` keeps ``maskrcnn``
-        from enlarging small pictures.
+        Own options of the model: those of its ``fit`` in `evfr.training`, as ``batch_size=8``; ``size=96`` keeps
+        ``maskrcnn`` from enlarging small pictures.
     width, height : int
         Size of all pictures.
     iterations : int
