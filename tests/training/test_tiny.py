@@ -114,7 +114,7 @@ def test_files(tmp_path, clips):
             load_tiny(tmp_path / name)
 
 
-def test_what_is_found_lies_inside_and_no_two_of_a_class_overlap(clips):
+def test_what_is_found_lies_inside_and_less_the_more_must_be_apart(clips):
     model, _ = fit_tiny(clips, recipe=Recipe(1), batch_size=3, width=8)
     # An untrained network with eager scores: boxes everywhere, over the borders too.
     with torch.no_grad():
@@ -136,14 +136,11 @@ def test_what_is_found_lies_inside_and_no_two_of_a_class_overlap(clips):
             inside = np.array(mask.box_xyxy) - box
             assert (inside[:2] > -1.5).all()
             assert (inside[2:] < 1.5).all()
-        for a in range(len(objects)):
-            for b in range(a):
-                if objects.category[a] == objects.category[b]:
-                    low = np.maximum(objects.boxes_xyxy[a, :2], objects.boxes_xyxy[b, :2])
-                    high = np.minimum(objects.boxes_xyxy[a, 2:], objects.boxes_xyxy[b, 2:])
-                    shared = np.prod(np.maximum(high - low, 0))
-                    areas = [np.prod(objects.boxes_xyxy[k, 2:] - objects.boxes_xyxy[k, :2]) for k in (a, b)]
-                    assert shared / (sum(areas) - shared) <= 0.5
+    counts = [
+        sum(map(len, predict_tiny(model, images, least_score=0.02, most_objects=999, nms_iou=limit)))
+        for limit in (0.0, 0.5, 1.0)
+    ]
+    assert counts[0] < counts[1] < counts[2]
     assert predict_tiny(model, images[:0]) == []
 
 
