@@ -50,8 +50,7 @@ def vgg_segmenter(
     width : int or None
         Channels of the first block; the others have 2, 4, 8 and 8 times as many. None is the file's, or 64.
     batch_norm : bool
-        Of random weights: whether convolutions are followed by batch normalisation; without it, training from random
-        weights is slow to begin.
+        Of random weights: whether convolutions are followed by batch normalisation, in the decoder too.
     seed : int
         Of random weights.
 
