@@ -75,7 +75,7 @@ def test_it_trains_writes_and_goes_on(clip, tmp_path):
 
 def test_wrong_arguments(clip, tmp_path):
     path, labels, _ = clip
-    with pytest.raises(ValueError, match="model must be one of tiny, maskrcnn, .*seq-maskrcnn, got 'yolo'"):
+    with pytest.raises(ValueError, match=r"model must be one of tiny, maskrcnn, .*seq-maskrcnn, got 'yolo'"):
         train("yolo", [path], labels=labels, out=tmp_path)
     with pytest.raises(ValueError, match="give at least one video"):
         train("covos", [], labels=labels, out=tmp_path)

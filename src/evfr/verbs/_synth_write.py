@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,7 +46,6 @@ def encode(images: NDArray[np.uint8], fps: int) -> bytes:
     """
     import io
     from fractions import Fraction
-    from typing import cast
 
     import av
     import numpy as np
@@ -54,7 +53,7 @@ def encode(images: NDArray[np.uint8], fps: int) -> bytes:
     sink = io.BytesIO()
     # Without "bitexact" the container carries random numbers and the writer's name.
     with av.open(sink, "w", format="matroska", container_options={"fflags": "+bitexact"}) as container:
-        stream = cast("av.VideoStream", container.add_stream("ffv1", rate=fps))
+        stream: Any = container.add_stream("ffv1", rate=fps)
         stream.height, stream.width = images.shape[1:3]
         stream.pix_fmt = "bgr0"
         stream.time_base = Fraction(1, fps)
