@@ -50,7 +50,7 @@ def fit_tiny(
     stop_after: int | None = None,
     batch_size: int = 16,
     width: int = 32,
-    colour: float = 0.2,
+    colour: float = 0.5,
 ) -> tuple[Any, TrainingRun]:
     """Train `tiny` on labelled clips from random weights.
 
