@@ -54,7 +54,10 @@ MUST_STAY_LIGHT = (
     "errors",
     "_cli/",
     "verbs/",
-    *(f"experiments/{name}" for name in ("__init__", "advise", "experiment", "_make_plan", "_report.", "_run")),
+    *(
+        f"experiments/{name}"
+        for name in ("__init__", "advise", "experiment", "_make_plan", "_report.", "_run")
+    ),
     "_core/lazy",
     "_core/signature",
 )
