@@ -178,7 +178,10 @@ def _facts(plan: Plan, folder: Path, margin: float) -> Sequence[tuple[str, str]]
             f"{margin:g}"
             + ("" if margin == plan.margin else f", chosen afterwards; planned {plan.margin:g}"),
         ),
-        *((name, str(value)) for name, value in plan.sources.items()),
+        *(
+            (name, ", ".join(map(str, value)) if isinstance(value, list) else str(value))
+            for name, value in plan.sources.items()
+        ),
     ]
     logs = []
     for cell in plan.cells:

@@ -123,7 +123,8 @@ def _table(summaries: Sequence[ArmSummary], score: str) -> str:
 def _verdict(item: Judged) -> str:
     word = item.verdict.word
     alone = "" if item.clip_count > 1 else " (these test clips alone)"
-    return f'<span class="word {word.replace(" ", "-")}">{_text(word)}</span> {_text(item.verdict.text)}{_text(alone)}'
+    text = item.verdict.text.removeprefix("undecided: ")
+    return f'<span class="word {word.replace(" ", "-")}">{_text(word)}</span> {_text(text)}{_text(alone)}'
 
 
 def _text(text: str) -> str:

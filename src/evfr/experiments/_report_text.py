@@ -23,7 +23,10 @@ KINDS = {
 
 def interval(low: float, high: float, digits: int = 3) -> str:
     """Return an interval for people; a dash where there is none."""
-    return f"{low:.{digits}f} to {high:.{digits}f}" if math.isfinite(low) and math.isfinite(high) else "-"
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return "-"
+    ends = [round(end, digits) + 0.0 for end in (low, high)]  # -0.0 + 0.0 is 0.0
+    return f"{ends[0]:.{digits}f} to {ends[1]:.{digits}f}"
 
 
 def no_signal(summaries: Sequence[ArmSummary], test: str) -> str:
