@@ -178,3 +178,12 @@ def test_clips_that_are_not_alike(tmp_path: Path) -> None:
         planned(tmp_path / "d", seeds=0)
     with pytest.raises(ValueError, match="margin must be 0 or more"):
         planned(tmp_path / "d", margin=-1.0)
+
+
+@pytest.mark.slow
+def test_a_ray_cluster_gives_the_same_rows(tmp_path: Path) -> None:
+    for name in "ab":
+        planned(tmp_path / name, model=echo(), seeds=1)
+    run(tmp_path / "a")
+    assert run(tmp_path / "b", workers=2, executor="ray").left == 0
+    assert str(rows(tmp_path / "a")) == str(rows(tmp_path / "b"))
