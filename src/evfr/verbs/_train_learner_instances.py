@@ -33,6 +33,7 @@ def tiny(
     precision: Literal["fp32", "bf16", "fp16"] = "fp32",
     batch_size: int = 16,
     channels: int = 32,
+    colour: float = 0.5,
     device: str = "cpu",
 ) -> Trained:
     """Train a small one-stage network of our own, which finds objects with masks within minutes on a CPU.
@@ -71,6 +72,8 @@ def tiny(
         Pictures per iteration, of all processes together.
     channels : int
         Width of the network; its parameters grow with the square.
+    colour : float
+        How much the colours of pictures are mixed at random, in [0, 1]; 0 leaves them.
     device : str
         Where to train, for example ``cuda``; under torchrun each process takes the GPU of its number.
 
@@ -102,7 +105,7 @@ def tiny(
         choice=FrameChoice(width, height, frames, split, tuple(classes), category_map, boxes),
         augmentation=Augmentation(jitter, flip, copy_paste),
         device=device,
-        options={"batch_size": batch_size, "width": channels},
+        options={"batch_size": batch_size, "width": channels, "colour": colour},
     )
 
 
