@@ -173,7 +173,8 @@ def summarise(
                 name_a=pair.arm,
                 name_b=pair.baseline,
             )
-            if not any(item.has_signal for item in summaries if item.test == test and item.arm in names):
+            sure = [item for item in summaries if item.test == test and item.arm in names and item.seeds > 1]
+            if len(both) > 1 and not any(item.has_signal for item in sure):
                 text = f"undecided: neither arm shows a signal, so that this means nothing: {verdict.text}"
                 verdict = replace(verdict, word="undecided", text=text, more_seeds=0)
             verdicts.append(Judged(pair.arm, pair.baseline, pair.kind, test, verdict, clips))
