@@ -112,7 +112,8 @@ def oracle(truth, predicted, threshold=0.5):
             for j, p in enumerate(theirs):
                 gain[i, j] += 1000.0 * (previous.get(t) == p and iou[i, j] >= threshold)
         pairs = [(i, j) for i, j in zip(*linear_sum_assignment(-gain), strict=True) if gain[i, j] > 0]
-        previous = {}
+        if mine and theirs:  # TrackEval passes over frames in which either side is empty
+            previous = {}
         for i, j in pairs:
             t, p = mine[i], theirs[j]
             switches += t in last and last[t] != p

@@ -31,7 +31,7 @@ from helpers.labelled_scene import CLASSES, FRAMES, LAYOUTS, SIZE, picture, scen
 
 OPTIONS = {
     "classes": None,
-    "boxes": "fail",
+    "on_boxes": "fail",
     "others": "background",
     "components": False,
     "least_pixels": 1,
@@ -133,14 +133,14 @@ def test_other_classes_and_ignored_objects(others, value):
 def test_boxes_are_filled_if_asked():
     labels = one_frame(ObjectRow("v", 0, 1, box_xyxy=(1.0, 1.0, 3.4, 2.6)))
     with pytest.raises(
-        AnnotationError, match=r"v frame 0: an object has a box and no mask; give boxes='fill'"
+        AnnotationError, match=r"v frame 0: an object has a box and no mask; give on_boxes='fill'"
     ):
         drawn(labels)
-    ids = drawn(labels, boxes="fill").ids
+    ids = drawn(labels, on_boxes="fill").ids
     assert np.argwhere(ids).tolist() == [[1, 1], [1, 2], [2, 1], [2, 2]]
     with pytest.raises(AnnotationError, match=r"v frame 0: an object has neither mask nor box; leave it out"):
-        drawn(one_frame(ObjectRow("v", 0, 1)), boxes="fill")
-    outside = drawn(one_frame(ObjectRow("v", 0, 1, box_xyxy=(20.0, 0.0, 30.0, 5.0))), boxes="fill")
+        drawn(one_frame(ObjectRow("v", 0, 1)), on_boxes="fill")
+    outside = drawn(one_frame(ObjectRow("v", 0, 1, box_xyxy=(20.0, 0.0, 30.0, 5.0))), on_boxes="fill")
     assert (outside.objects, outside.empty) == (0, 1)
 
 
@@ -196,7 +196,7 @@ def test_more_objects_than_a_map_holds():
     ("options", "error", "match"),
     [
         ({"width": 0}, ValueError, r"width and height must be 1 or more, got 0 and 6"),
-        ({"boxes": "x"}, ValueError, r"boxes must be fail or fill, got 'x'"),
+        ({"on_boxes": "x"}, ValueError, r"on_boxes must be fail or fill, got 'x'"),
         ({"others": "x"}, ValueError, r"others must be background or ignore, got 'x'"),
         ({"least_pixels": 0}, ValueError, r"least_pixels must be 1 or more, got 0"),
         ({"classes": "car"}, ValueError, r"classes must be a list of different names, got 'car'"),
@@ -218,7 +218,7 @@ def test_options_out_of_range(options, error, match):
 def test_every_layout_gives_the_same_clips(tmp_path, layout):
     videos, labels = LAYOUTS[layout](tmp_path)
     classes = None if layout == "davis" else CLASSES
-    clips = labelled_clips(videos, labels, width=16, height=12, classes=classes, boxes="fill")
+    clips = labelled_clips(videos, labels, width=16, height=12, classes=classes, on_boxes="fill")
     wanted = [(video, frame) for video in ("a", "b") for frame in range(FRAMES)]
     seen = [(clip, place) for clip in clips for place in range(len(clip))]
     assert len(seen) == len(wanted)
@@ -436,7 +436,7 @@ class TestCache:
             {"height": 5},
             {"classes": ("person", "car")},
             {"others": "ignore"},
-            {"boxes": "fill"},
+            {"on_boxes": "fill"},
             {"components": True},
             {"least_pixels": 3},
         ],
@@ -552,7 +552,7 @@ def test_pets_and_flies(data_dir):
         width=192,
         height=144,
         classes=("pedestrian",),
-        boxes="fill",
+        on_boxes="fill",
         frames={"pets_gt": [0, 2]},
         tell=counts.append,
     )[0]
@@ -579,7 +579,7 @@ def test_pets_and_flies(data_dir):
         label_options={"width": 1024, "height": 1024, "length": 1500},
         width=64,
         height=64,
-        boxes="fill",
+        on_boxes="fill",
         frames={"flies_clip_gt": [0]},
     )[0]
     assert len(flies.objects(0)) == 2

@@ -70,7 +70,7 @@ def test_every_learner_can_be_trained_by_the_verb():
 
 
 def test_common_options_are_the_same_for_all():
-    shared = ("width", "height", "frames", "split", "classes", "category_map", "boxes", "device")
+    shared = ("width", "height", "frames", "split", "classes", "category_map", "on_boxes", "device")
     changing = ("jitter", "flip", "copy_paste", "precision")
     family = cli.METHODS["train"]
     specs = {name: {spec.name: spec for spec in cli.read_method_options(family, name)} for name in LEARNERS}

@@ -103,7 +103,7 @@ def plan(
     label_options: Mapping[str, int | float | str] | None = None,
     classes: Sequence[str] = (),
     category_map: str | Path | None = None,
-    boxes: Literal["fail", "fill"] = "fail",
+    on_boxes: Literal["fail", "fill"] = "fail",
     components: bool = False,
     device: str = "cpu",
     no_timing: bool = False,
@@ -179,7 +179,7 @@ def plan(
         Classes to learn; all but ``void`` when none is given.
     category_map : str, path or None
         Classes that become one, as in ``evfr evaluate``.
-    boxes : {"fail", "fill"}
+    on_boxes : {"fail", "fill"}
         What becomes of labels with a box and no mask: an error, or the filled box.
     components : bool
         Take each connected part of a mask for an object of its own: for labels of classes.
@@ -236,7 +236,7 @@ def plan(
         height=height,
         classes=classes or None,
         category_map=category_map,
-        boxes=boxes,
+        on_boxes=on_boxes,
         components=components,
     )
     recipe = Recipe(

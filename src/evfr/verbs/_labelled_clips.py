@@ -94,7 +94,7 @@ def labelled_clips(
     frames: Mapping[str, Sequence[int] | NDArray[np.int64]] | None = None,
     classes: Sequence[str] | None = None,
     category_map: str | Path | None = None,
-    boxes: Literal["fail", "fill"] = "fail",
+    on_boxes: Literal["fail", "fill"] = "fail",
     others: Literal["background", "ignore"] = "background",
     components: bool = False,
     least_pixels: int = 1,
@@ -123,7 +123,7 @@ def labelled_clips(
         Names of the classes, in the order of the result's numbers; all of the labels but ``void`` otherwise.
     category_map : path or str, optional
         Join classes first, see `evfr.annotations.read_category_map`.
-    boxes : {"fail", "fill"}
+    on_boxes : {"fail", "fill"}
         Whether an object with a box and no mask is an error, or all pixels in its box are its mask.
     others : {"background", "ignore"}
         What objects of other classes are, and those that the labels mark as ignored (MOT's flag 0).
@@ -175,7 +175,7 @@ def labelled_clips(
         width=width,
         height=height,
         classes=classes,
-        boxes=boxes,
+        on_boxes=on_boxes,
         others=others,
         components=components,
         least_pixels=least_pixels,

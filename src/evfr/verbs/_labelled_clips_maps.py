@@ -80,7 +80,7 @@ def map_rule(
     width: int,
     height: int,
     classes: Sequence[str] | None,
-    boxes: str,
+    on_boxes: str,
     others: str,
     components: bool,
     least_pixels: int,
@@ -98,8 +98,8 @@ def map_rule(
 
     if min(width, height) < 1:
         raise ValueError(f"width and height must be 1 or more, got {width} and {height}")
-    if boxes not in ("fail", "fill"):
-        raise ValueError(f"boxes must be fail or fill, got {boxes!r}")
+    if on_boxes not in ("fail", "fill"):
+        raise ValueError(f"on_boxes must be fail or fill, got {on_boxes!r}")
     if others not in ("background", "ignore"):
         raise ValueError(f"others must be background or ignore, got {others!r}")
     if least_pixels < 1:
@@ -123,7 +123,7 @@ def map_rule(
             item.category_id: names.index(item.name) for item in labels.categories if item.name in names
         },
         void_ids=tuple(item.category_id for item in labels.categories if item.name == VOID),
-        is_filling=boxes == "fill",
+        is_filling=on_boxes == "fill",
         ignores_others=others == "ignore",
         components=components,
         least_pixels=least_pixels,
@@ -225,7 +225,7 @@ def _mask(labels: VideoAnnotations, row: int, video: AnnotatedVideo, rule: MapRu
         raise AnnotationError(f"{where}: an object has neither mask nor box; leave it out")
     if not rule.is_filling:
         raise AnnotationError(
-            f"{where}: an object has a box and no mask; give boxes='fill' to take all of the box, or masks"
+            f"{where}: an object has a box and no mask; give on_boxes='fill' to take all of the box, or masks"
         )
     return Rle.from_box(box, video.height, video.width)
 

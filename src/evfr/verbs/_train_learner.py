@@ -39,7 +39,7 @@ class FrameChoice:
         Names of the classes; none is all of the labels.
     category_map : str or None
         Classes that are joined first.
-    boxes : {"fail", "fill"}
+    on_boxes : {"fail", "fill"}
         What a box without a mask is.
     """
 
@@ -49,7 +49,7 @@ class FrameChoice:
     split: Path | None
     classes: tuple[str, ...]
     category_map: str | None
-    boxes: Literal["fail", "fill"]
+    on_boxes: Literal["fail", "fill"]
 
     def __post_init__(self) -> None:
         if (self.width is None) != (self.height is None):
@@ -97,7 +97,7 @@ class LabelledInput:
             frames=self._frames(choice),
             classes=choice.classes or None,
             category_map=choice.category_map,
-            boxes=choice.boxes,
+            on_boxes=choice.on_boxes,
             tell=self.tell,
         )
 

@@ -26,7 +26,7 @@ def tiny(
     split: Path | None = None,
     classes: Sequence[str] = (),
     category_map: str | None = None,
-    boxes: Literal["fail", "fill"] = "fail",
+    on_boxes: Literal["fail", "fill"] = "fail",
     jitter: Literal["none", "standard", "large"] = "none",
     flip: float = 0.0,
     copy_paste: float = 0.0,
@@ -58,7 +58,7 @@ def tiny(
         Names of the classes, in the order of their numbers; none is all of the labels.
     category_map : str or None
         JSON or TOML file, or name of a published map, that joins classes first.
-    boxes : {"fail", "fill"}
+    on_boxes : {"fail", "fill"}
         Whether a box without a mask is an error, or all pixels in it are the mask.
     jitter : {"none", "standard", "large"}
         Scale jitter: resize by .8 to 1.25, or by .1 to 2, then crop or pad to the size.
@@ -102,7 +102,7 @@ def tiny(
         clips,
         recipe=replace(recipe, precision=precision),
         out=out,
-        choice=FrameChoice(width, height, frames, split, tuple(classes), category_map, boxes),
+        choice=FrameChoice(width, height, frames, split, tuple(classes), category_map, on_boxes),
         augmentation=Augmentation(jitter, flip, copy_paste),
         device=device,
         options={"batch_size": batch_size, "width": channels, "colour": colour},
@@ -120,7 +120,7 @@ def maskrcnn(
     split: Path | None = None,
     classes: Sequence[str] = (),
     category_map: str | None = None,
-    boxes: Literal["fail", "fill"] = "fail",
+    on_boxes: Literal["fail", "fill"] = "fail",
     jitter: Literal["none", "standard", "large"] = "none",
     flip: float = 0.0,
     copy_paste: float = 0.0,
@@ -156,7 +156,7 @@ def maskrcnn(
         Names of the classes, in the order of their numbers; none is all of the labels.
     category_map : str or None
         JSON or TOML file, or name of a published map, that joins classes first.
-    boxes : {"fail", "fill"}
+    on_boxes : {"fail", "fill"}
         Whether a box without a mask is an error, or all pixels in it are the mask.
     jitter : {"none", "standard", "large"}
         Scale jitter: resize by .8 to 1.25, or by .1 to 2, then crop or pad to the size.
@@ -209,7 +209,7 @@ def maskrcnn(
         clips,
         recipe=replace(recipe, precision=precision),
         out=out,
-        choice=FrameChoice(width, height, frames, split, tuple(classes), category_map, boxes),
+        choice=FrameChoice(width, height, frames, split, tuple(classes), category_map, on_boxes),
         augmentation=Augmentation(jitter, flip, copy_paste),
         device=device,
         options={

@@ -26,7 +26,7 @@ def unet(
     split: Path | None = None,
     classes: Sequence[str] = (),
     category_map: str | None = None,
-    boxes: Literal["fail", "fill"] = "fail",
+    on_boxes: Literal["fail", "fill"] = "fail",
     jitter: Literal["none", "standard", "large"] = "none",
     flip: float = 0.0,
     copy_paste: float = 0.0,
@@ -60,7 +60,7 @@ def unet(
         Names of the classes, in the order of their numbers; none is all of the labels.
     category_map : str or None
         JSON or TOML file, or name of a published map, that joins classes first.
-    boxes : {"fail", "fill"}
+    on_boxes : {"fail", "fill"}
         Whether a box without a mask is an error, or all pixels in it are the mask.
     jitter : {"none", "standard", "large"}
         Scale jitter: resize by .8 to 1.25, or by .1 to 2, then crop or pad to the size.
@@ -108,7 +108,7 @@ def unet(
         clips,
         recipe=replace(recipe, precision=precision),
         out=out,
-        choice=FrameChoice(width, height, frames, split, tuple(classes), category_map, boxes),
+        choice=FrameChoice(width, height, frames, split, tuple(classes), category_map, on_boxes),
         augmentation=Augmentation(jitter, flip, copy_paste),
         device=device,
         options={
@@ -132,7 +132,7 @@ def deep_unet(
     split: Path | None = None,
     classes: Sequence[str] = (),
     category_map: str | None = None,
-    boxes: Literal["fail", "fill"] = "fail",
+    on_boxes: Literal["fail", "fill"] = "fail",
     jitter: Literal["none", "standard", "large"] = "none",
     flip: float = 0.0,
     copy_paste: float = 0.0,
@@ -166,7 +166,7 @@ def deep_unet(
         Names of the classes, in the order of their numbers; none is all of the labels.
     category_map : str or None
         JSON or TOML file, or name of a published map, that joins classes first.
-    boxes : {"fail", "fill"}
+    on_boxes : {"fail", "fill"}
         Whether a box without a mask is an error, or all pixels in it are the mask.
     jitter : {"none", "standard", "large"}
         Scale jitter: resize by .8 to 1.25, or by .1 to 2, then crop or pad to the size.
@@ -214,7 +214,7 @@ def deep_unet(
         clips,
         recipe=replace(recipe, precision=precision),
         out=out,
-        choice=FrameChoice(width, height, frames, split, tuple(classes), category_map, boxes),
+        choice=FrameChoice(width, height, frames, split, tuple(classes), category_map, on_boxes),
         augmentation=Augmentation(jitter, flip, copy_paste),
         device=device,
         options={
@@ -238,7 +238,7 @@ def vgg(
     split: Path | None = None,
     classes: Sequence[str] = (),
     category_map: str | None = None,
-    boxes: Literal["fail", "fill"] = "fail",
+    on_boxes: Literal["fail", "fill"] = "fail",
     jitter: Literal["none", "standard", "large"] = "none",
     flip: float = 0.0,
     copy_paste: float = 0.0,
@@ -272,7 +272,7 @@ def vgg(
         Names of the classes, in the order of their numbers; none is all of the labels.
     category_map : str or None
         JSON or TOML file, or name of a published map, that joins classes first.
-    boxes : {"fail", "fill"}
+    on_boxes : {"fail", "fill"}
         Whether a box without a mask is an error, or all pixels in it are the mask.
     jitter : {"none", "standard", "large"}
         Scale jitter: resize by .8 to 1.25, or by .1 to 2, then crop or pad to the size.
@@ -320,7 +320,7 @@ def vgg(
         clips,
         recipe=replace(recipe, precision=precision),
         out=out,
-        choice=FrameChoice(width, height, frames, split, tuple(classes), category_map, boxes),
+        choice=FrameChoice(width, height, frames, split, tuple(classes), category_map, on_boxes),
         augmentation=Augmentation(jitter, flip, copy_paste),
         device=device,
         options={

@@ -25,7 +25,7 @@ def svm(
     split: Path | None = None,
     classes: Sequence[str] = (),
     category_map: str | None = None,
-    boxes: Literal["fail", "fill"] = "fail",
+    on_boxes: Literal["fail", "fill"] = "fail",
     solver: Literal["auto", "liblinear", "sgd"] = "auto",
     max_points: int = 50_000,
     shrink: int = 1,
@@ -61,7 +61,7 @@ def svm(
         Names of the classes, in the order of their numbers; none is all of the labels.
     category_map : str or None
         JSON or TOML file, or name of a published map, that joins classes first.
-    boxes : {"fail", "fill"}
+    on_boxes : {"fail", "fill"}
         Whether a box without a mask is an error, or all pixels in it are the mask.
     solver : {"auto", "liblinear", "sgd"}
         ``liblinear`` solves exactly, with all pixels in memory; ``sgd`` streams blocks of frames, for as many
@@ -110,7 +110,7 @@ def svm(
         clips,
         recipe=recipe,
         out=out,
-        choice=FrameChoice(width, height, frames, split, tuple(classes), category_map, boxes),
+        choice=FrameChoice(width, height, frames, split, tuple(classes), category_map, on_boxes),
         augmentation=Augmentation(),
         device=device,
         options={
