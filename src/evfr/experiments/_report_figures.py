@@ -110,7 +110,7 @@ def _by_stride(axes: Any, plan: Plan, items: Sequence[ArmSummary]) -> None:
     axes.set_xticks(strides, [f"S{stride}" for stride in strides])
     axes.minorticks_off()
     axes.set_xlabel("reduced dataset: one frame in so many")
-    axes.legend(fontsize=8)
+    axes.figure.legend(loc="outside right upper", fontsize=8)
 
 
 def _by_frames(axes: Any, plan: Plan, items: Sequence[ArmSummary]) -> None:
@@ -122,7 +122,7 @@ def _by_frames(axes: Any, plan: Plan, items: Sequence[ArmSummary]) -> None:
         _line(axes, x, points, COLOURS[place % len(COLOURS)], name, "-")
     axes.set_xscale("log")
     axes.set_xlabel("labelled frames")
-    axes.legend(fontsize=8)
+    axes.figure.legend(loc="outside right upper", fontsize=8)
 
 
 def _bars(axes: Any, items: Sequence[ArmSummary]) -> None:
