@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import base64
 import html
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evfr.experiments._report_text import KINDS, interval, no_signal
+from evfr.experiments._report_text import KINDS, arm_rows, no_signal, of_clips
 
 if TYPE_CHECKING:
     from evfr.experiments._plan import Plan
@@ -101,30 +100,16 @@ def page(
 def _table(summaries: Sequence[ArmSummary], score: str) -> str:
     if not summaries:
         return "<p>No cell is done.</p>"
-    others = [name for name in summaries[0].figures if name != score]
-    head = ["arm", "frames", "objects", "seeds", score, "95 % interval", *others, "on other pictures"]
-    rows = []
-    for item in summaries:
-        cells = [
-            item.arm,
-            f"{item.n_frames:g}",
-            f"{item.n_objects:.0f}",
-            str(item.seeds),
-            f"{item.mean:.3f}",
-            interval(item.low, item.high),
-            *(f"{item.figures.get(name, math.nan):.3f}" for name in others),
-            f"{item.blind:.3f}",
-        ]
-        rows.append("<tr>" + "".join(f"<td>{_text(cell)}</td>" for cell in cells) + "</tr>")
-    top = "".join(f"<th>{_text(cell)}</th>" for cell in head)
-    return f'<div class="scroll"><table><tr>{top}</tr>{"".join(rows)}</table></div>'
+    head, *rows = arm_rows(summaries, score)
+    parts = ["".join(f"<th>{_text(cell)}</th>" for cell in head)]
+    parts += ["".join(f"<td>{_text(cell)}</td>" for cell in row) for row in rows]
+    return f'<div class="scroll"><table><tr>{"</tr><tr>".join(parts)}</tr></table></div>'
 
 
 def _verdict(item: Judged) -> str:
     word = item.verdict.word
-    alone = "" if item.clip_count > 1 else " (these test clips alone)"
-    text = item.verdict.text.removeprefix("undecided: ")
-    return f'<span class="word {word.replace(" ", "-")}">{_text(word)}</span> {_text(text)}{_text(alone)}'
+    text = item.verdict.text.removeprefix("undecided: ") + of_clips(item)
+    return f'<span class="word {word.replace(" ", "-")}">{_text(word)}</span> {_text(text)}'
 
 
 def _text(text: str) -> str:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from evfr.experiments._plan import Plan
     from evfr.experiments._table import ArmSummary, Judged
 
-__all__ = ["KINDS", "csv_text", "interval", "markdown", "no_signal"]
+__all__ = ["KINDS", "arm_rows", "csv_text", "interval", "markdown", "no_signal", "of_clips"]
 
 KINDS = {
     "as published": "As the papers compare",
@@ -93,7 +93,7 @@ def markdown(
             mine = [item for item in verdicts if item.test == test and item.kind == kind]
             if mine:
                 lines += [f"### {title}", ""]
-                lines += [f"- {item.verdict.text}{_of_clips(item)}" for item in mine]
+                lines += [f"- {item.verdict.text}{of_clips(item)}" for item in mine]
                 lines += [""]
     lines += [f"![{name}]({name})" for name in figures]
     lines += [
@@ -123,26 +123,34 @@ def csv_text(summaries: Sequence[ArmSummary]) -> str:
     return sink.getvalue()
 
 
+def arm_rows(summaries: Sequence[ArmSummary], score: str) -> list[list[str]]:
+    """Return what arms reach as cells of a table, its head first."""
+    others = [name for name in summaries[0].figures if name != score]
+    rows = [["arm", "frames", "objects", "seeds", score, "95 % interval", *others, "on other pictures"]]
+    for item in summaries:
+        figures = [item.figures.get(name, math.nan) for name in others]
+        rows.append(
+            [
+                item.arm,
+                f"{item.n_frames:g}",
+                f"{item.n_objects:.0f}",
+                str(item.seeds),
+                f"{item.mean:.3f}",
+                interval(item.low, item.high),
+                *(f"{value:.3f}" for value in [*figures, item.blind]),
+            ]
+        )
+    return rows
+
+
+def of_clips(item: Judged) -> str:
+    """Say where a verdict speaks of the test clips alone."""
+    return "" if item.clip_count > 1 else " (these test clips alone)"
+
+
 def _arm_table(summaries: Sequence[ArmSummary], score: str) -> list[str]:
     if not summaries:
         return ["No cell is done.", ""]
-    others = [name for name in summaries[0].figures if name != score]
-    head = ["arm", "frames", "objects", "seeds", score, "95 % interval", *others, "on other pictures"]
+    head, *rows = ([cell.replace("|", "\\|") for cell in row] for row in arm_rows(summaries, score))
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    for item in summaries:
-        cells = [
-            item.arm,
-            f"{item.n_frames:g}",
-            f"{item.n_objects:.0f}",
-            str(item.seeds),
-            f"{item.mean:.3f}",
-            interval(item.low, item.high),
-            *(f"{item.figures.get(name, math.nan):.3f}" for name in others),
-            f"{item.blind:.3f}",
-        ]
-        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-    return [*lines, ""]
-
-
-def _of_clips(item: Judged) -> str:
-    return "" if item.clip_count > 1 else " (these test clips alone)"
+    return [*lines, *("| " + " | ".join(row) + " |" for row in rows), ""]
