@@ -12,7 +12,7 @@ import numpy as np
 from evfr._core.labelled import FrameObjects
 from evfr.errors import AnnotationError
 from evfr.metrics._coco import CocoMatches, coco_matches
-from evfr.metrics._table import check_pair, frames_to_score
+from evfr.metrics._table import check_pair, frames_to_score, names_to_merge
 from evfr.metrics._vis_sequences import check_categories, tight_boxes
 
 if TYPE_CHECKING:
@@ -91,18 +91,7 @@ class CocoScores:
         AnnotationError
             If two parts have different classes.
         """
-        if not parts:
-            raise ValueError("there is nothing to merge; give the matches of one video or more")
-        names = [name for part in parts for name in part.video_ids]
-        if len(set(names)) < len(names):
-            raise ValueError(
-                f"{len(names) - len(set(names))} videos are in several of the parts; score each video once"
-            )
-        for part in parts[1:]:
-            if part.categories != parts[0].categories:
-                raise AnnotationError(
-                    "parts that are merged need one list of classes; score them against one truth, or map the classes"
-                )
+        names = names_to_merge(parts)
         places = np.concatenate([part.video_place for part in parts])
         starts = np.cumsum([0, *[len(part.video_ids) for part in parts]])[:-1].tolist()
         rows = np.concatenate([part.video_row + start for part, start in zip(parts, starts, strict=True)])

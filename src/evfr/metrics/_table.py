@@ -23,6 +23,7 @@ __all__ = [
     "frames_to_score",
     "gaps_to_keys",
     "merge_tables",
+    "names_to_merge",
     "paired_videos",
 ]
 
@@ -31,6 +32,31 @@ NO_GAP = -1
 
 _NAMES = ("video_ids", "categories")
 T = TypeVar("T")
+
+
+def names_to_merge(parts: Sequence[Any]) -> list[str]:
+    """Return the videos of parts with ``video_ids`` and ``categories``, in their order.
+
+    Raises
+    ------
+    ValueError
+        If there is no part, or a video is in two of them.
+    AnnotationError
+        If two parts have different classes.
+    """
+    if not parts:
+        raise ValueError("there is nothing to merge; give the matches of one video or more")
+    names = [name for part in parts for name in part.video_ids]
+    if len(set(names)) < len(names):
+        raise ValueError(
+            f"{len(names) - len(set(names))} videos are in several of the parts; score each video once"
+        )
+    for part in parts[1:]:
+        if part.categories != parts[0].categories:
+            raise AnnotationError(
+                "parts that are merged need one list of classes; score them against one truth, or map the classes"
+            )
+    return names
 
 
 def check_table(table: Any) -> None:

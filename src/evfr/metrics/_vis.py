@@ -16,7 +16,7 @@ import numpy as np
 
 from evfr._core.annotations import Category
 from evfr.errors import AnnotationError
-from evfr.metrics._table import frames_to_score, paired_videos
+from evfr.metrics._table import frames_to_score, names_to_merge, paired_videos
 from evfr.metrics._vis_kernels import NO_MATCH, match_detections
 from evfr.metrics._vis_sequences import (
     VisSequences,
@@ -140,18 +140,7 @@ class VisScores:
         AnnotationError
             If two parts have different classes.
         """
-        if not parts:
-            raise ValueError("there is nothing to merge; give the matches of one video or more")
-        names = [name for part in parts for name in part.video_ids]
-        if len(set(names)) < len(names):
-            raise ValueError(
-                f"{len(names) - len(set(names))} videos are in several of the parts; score each video once"
-            )
-        for part in parts[1:]:
-            if part.categories != parts[0].categories:
-                raise AnnotationError(
-                    "parts that are merged need one list of classes; score them against one truth, or map the classes"
-                )
+        names = names_to_merge(parts)
         places = np.concatenate([part.video_place for part in parts])
         order = sorted(range(len(names)), key=lambda row: (int(places[row]), names[row]))
         starts = np.cumsum([0, *[len(part.video_ids) for part in parts]])
