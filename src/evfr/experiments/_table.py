@@ -175,7 +175,8 @@ def summarise(
             )
             sure = [item for item in summaries if item.test == test and item.arm in names and item.seeds > 1]
             if len(both) > 1 and not any(item.has_signal for item in sure):
-                text = f"undecided: neither arm shows a signal, so that this means nothing: {verdict.text}"
+                told = verdict.text.removeprefix("undecided: ")
+                text = f"undecided: neither arm shows a signal, so that this means nothing: {told}"
                 verdict = replace(verdict, word="undecided", text=text, more_seeds=0)
             verdicts.append(Judged(pair.arm, pair.baseline, pair.kind, test, verdict, clips))
     return summaries, verdicts
