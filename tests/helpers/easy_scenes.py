@@ -34,12 +34,13 @@ def answered(
     *,
     seeds: int = 4,
     test_clips: int = 6,
+    colour: float = 0.5,
 ) -> ReportResult:
     planned(
         folder,
         arms=arms,
         comparisons=comparisons,
-        options={"batch_size": 8},
+        options={"batch_size": 8, "colour": colour},
         iterations=300,
         seeds=seeds,
         train=train,

@@ -215,7 +215,7 @@ def test_it_follows_the_object_it_was_told_to_and_not_the_one_beside_it():
 
     scenes = [seen(seed) for seed in range(60)]
 
-    def draw(rng):
+    def draw(rng, _):
         features, masks, scaled = scenes[int(rng.integers(len(scenes)))]
         return features, masks[:, [int(rng.integers(2))]], scaled
 
