@@ -23,7 +23,7 @@ from evfr._cli.commands import COMMANDS, METHODS, MethodFamily
 from evfr._cli.options import GroupedCommand, common_parameters, read_values, typer_parameter
 from evfr._cli.terminal import TerminalProgress, tolerate_any_name, write_error
 from evfr._core.progress import NullProgress, Progress, use_progress
-from evfr._core.signature import CommandSignature, ParameterSpec, read_signature
+from evfr._core.signature import CommandSignature, ParameterSpec, plain, read_docstring, read_signature
 from evfr.errors import EvfrError
 
 __all__ = ["COMMANDS", "METHODS", "main"]
@@ -90,7 +90,7 @@ def build_application(words: Sequence[str]) -> typer.Typer:
     Returns
     -------
     typer.Typer
-        With every command of `COMMANDS`.
+        With every command of `COMMANDS`; options are those of the one that the words name.
 
     Raises
     ------
@@ -103,11 +103,15 @@ def build_application(words: Sequence[str]) -> typer.Typer:
     application.callback(invoke_without_command=True, help=HELP, epilog=EPILOG)(_root)
     invoked = next((word for word in words if not word.startswith("-")), None)
     for command, address in COMMANDS.items():
+        if command != invoked:  # of the others at most one line is shown, so nothing else of them is read
+            summary = "" if invoked in COMMANDS else plain(read_docstring(load(address))[0])
+            application.command(command, help=summary, short_help=summary)(_root_only)
+            continue
         verb = load(address)
         family = METHODS.get(command)
         signature = read_signature(verb, skip=[family.options] if family else [])
         method_specs: tuple[ParameterSpec, ...] = ()
-        if family and invoked == command:
+        if family:
             method_specs = _read_method(family, signature, words)
             signature = offer_methods(family, signature)
         application.command(
@@ -118,6 +122,10 @@ def build_application(words: Sequence[str]) -> typer.Typer:
             context_settings=_CONTEXT,
         )(_make_callback(command, verb, signature, family, method_specs))
     return application
+
+
+def _root_only() -> None:
+    """Stand for a command that this command line does not run."""
 
 
 def load(address: str) -> Any:
