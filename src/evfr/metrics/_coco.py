@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from evfr._core.atomic import atomic_file
+from evfr._core.npz import DAMAGED, read_npz
 from evfr.errors import AnnotationError
 from evfr.metrics._coco_kernels import IGNORED, THRESHOLDS, WRONG, match_groups
 from evfr.metrics._coco_sides import chunks_of, found_side, groups_of, iou_of_groups, true_side
@@ -218,10 +218,10 @@ class CocoMatches:
             If it is no such file.
         """
         try:
-            with np.load(path, allow_pickle=False) as file:
-                columns = {name: file[name] for name in cls.__slots__}
+            file = read_npz(Path(path))
+            columns: dict[str, Any] = {name: file[name] for name in cls.__slots__}
             return cls(**{**columns, "class_count": int(columns["class_count"])})
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        except DAMAGED as error:
             raise AnnotationError(
                 f"{path} holds no matches: {error}; give a file of CocoMatches.save"
             ) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from evfr._core.atomic import atomic_file, atomic_write_bytes
 from evfr.errors import InputError
 from evfr.training._recipe import Recipe, learning_rate_at
 
-__all__ = ["CHECKPOINT", "LOG", "UNREADABLE", "resume", "save"]
+__all__ = ["CHECKPOINT", "LOG", "UNREADABLE", "resume", "save", "write_state"]
 
 CHECKPOINT, LOG = "checkpoint.pt", "log.parquet"
 UNREADABLE = (
@@ -19,6 +20,13 @@ UNREADABLE = (
     *(AttributeError, TypeError, OSError),
 )
 """What torch raises for files that are damaged or not its own."""
+
+
+def write_state(torch: Any, state: Mapping[str, Any], path: Path) -> None:
+    """Write tensors and plain values to a file that appears whole or not at all."""
+    sink = io.BytesIO()
+    torch.save(dict(state), sink)
+    atomic_write_bytes(path, sink.getvalue())
 
 
 def save(
@@ -34,7 +42,6 @@ def save(
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    sink = io.BytesIO()
     state = {
         "module": module.state_dict(),
         "optimizer": optimizer.state_dict(),
@@ -43,8 +50,7 @@ def save(
     }
     if scaler is not None:
         state["scaler"] = scaler.state_dict()
-    torch.save(state, sink)
-    atomic_write_bytes(out / CHECKPOINT, sink.getvalue())
+    write_state(torch, state, out / CHECKPOINT)
     count = len(losses)
     table = pa.table(
         {

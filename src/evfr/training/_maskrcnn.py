@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from evfr._core.annotations import Category
-from evfr._core.atomic import atomic_write_bytes
 from evfr._core.labelled import IGNORE_ID, FrameObjects
 from evfr._core.lazy import require
 from evfr._core.rng import spawn_seed
@@ -22,7 +20,7 @@ from evfr.models import maskrcnn_network
 from evfr.models._maskrcnn import RegionDetector, torch_device
 from evfr.models._maskrcnn_build import build_from_state
 from evfr.training._batch_augmentation import augment_batch, noised_batch
-from evfr.training._checkpoints import UNREADABLE
+from evfr.training._checkpoints import UNREADABLE, write_state
 from evfr.training._device_frames import DeviceFrames
 from evfr.training._loop import train
 from evfr.training._ranks import rank_and_count, share_of
@@ -245,15 +243,13 @@ def save_maskrcnn(model: MaskRcnn, path: Path) -> None:
         If it cannot be written.
     """
     torch = require("torch", extra="train")
-    sink = io.BytesIO()
     state = {
         "format": _FORMAT,
         "classes": list(model.classes),
         "size": list(model.size),
         "state_dict": {name: tensor.cpu() for name, tensor in model.module.state_dict().items()},
     }
-    torch.save(state, sink)
-    atomic_write_bytes(path, sink.getvalue())
+    write_state(torch, state, path)
 
 
 def load_maskrcnn(path: Path, *, device: str = "cpu") -> MaskRcnn:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from evfr._core.atomic import atomic_write_bytes
 from evfr._core.lazy import require
 from evfr._core.tensor_files import file_state
 from evfr.augmentation import Augmentation
 from evfr.errors import InputError
 from evfr.models import vgg_segmenter
-from evfr.training._checkpoints import UNREADABLE
+from evfr.training._checkpoints import UNREADABLE, write_state
 from evfr.training._device_frames import DeviceFrames
 from evfr.training._loop import Recipe, TrainingRun, train
 from evfr.training._ranks import rank_and_count
@@ -289,7 +287,6 @@ def save_segmentation(model: Segmenter, path: Path) -> None:
         If it cannot be written.
     """
     torch = require("torch", extra="train")
-    sink = io.BytesIO()
     state = {
         "format": _FORMAT,
         "kind": model.module.kind,
@@ -298,8 +295,7 @@ def save_segmentation(model: Segmenter, path: Path) -> None:
         "classes": list(model.classes),
         "module": {name: tensor.cpu() for name, tensor in model.module.state_dict().items()},
     }
-    torch.save(state, sink)
-    atomic_write_bytes(path, sink.getvalue())
+    write_state(torch, state, path)
 
 
 def load_segmentation(path: Path, *, device: str = "cpu") -> Segmenter:

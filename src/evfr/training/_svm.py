@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import time
 import warnings
 from collections.abc import Sequence
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from evfr._core.atomic import atomic_write_bytes, make_folder
+from evfr._core.atomic import make_folder
 from evfr._core.labelled import IGNORE_ID
 from evfr._core.lazy import require
 from evfr._core.progress import current_progress
@@ -20,7 +19,7 @@ from evfr._core.tensor_files import file_state
 from evfr.augmentation import Augmentation
 from evfr.errors import InputError
 from evfr.models import vgg_taps
-from evfr.training._checkpoints import CHECKPOINT, UNREADABLE
+from evfr.training._checkpoints import CHECKPOINT, UNREADABLE, write_state
 from evfr.training._hypercolumns import centres, levels_of, resized
 from evfr.training._loop import Recipe, TrainingRun, train
 from evfr.training._svm_points import LabelledPoints, block_draw, usable_deviation
@@ -225,13 +224,11 @@ def save_svm(model: HypercolumnSvm, path: Path) -> None:
         If it cannot be written.
     """
     torch = require("torch", extra="train")
-    sink = io.BytesIO()
     state: dict[str, Any] = {"format": _FORMAT, "classes": list(model.classes)}
     state |= {"width": model.taps.width, "batch_norm": model.taps.batch_norm}
     for part in ("taps", "scores"):
         state[part] = {name: tensor.cpu() for name, tensor in getattr(model, part).state_dict().items()}
-    torch.save(state, sink)
-    atomic_write_bytes(path, sink.getvalue())
+    write_state(torch, state, path)
 
 
 def load_svm(path: Path, *, device: str = "cpu") -> HypercolumnSvm:

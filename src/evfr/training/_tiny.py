@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from evfr._core.atomic import atomic_write_bytes
 from evfr._core.labelled import IGNORE_ID, FrameObjects
 from evfr._core.lazy import require
 from evfr._core.masks import Rle
@@ -19,7 +17,7 @@ from evfr.augmentation import Augmentation
 from evfr.errors import InputError
 from evfr.models import nms_rows, tiny_network
 from evfr.training._batch_augmentation import augment_batch, noised_batch
-from evfr.training._checkpoints import UNREADABLE
+from evfr.training._checkpoints import UNREADABLE, write_state
 from evfr.training._device_frames import DeviceFrames
 from evfr.training._loop import Recipe, TrainingRun, train
 from evfr.training._ranks import share_of
@@ -263,7 +261,6 @@ def save_tiny(model: Any, path: Path) -> None:
         If it cannot be written.
     """
     torch = require("torch", extra="train")
-    sink = io.BytesIO()
     state = {
         "format": FORMAT,
         "classes": list(model.classes),
@@ -271,8 +268,7 @@ def save_tiny(model: Any, path: Path) -> None:
         "maps": model.maps,
         "state_dict": {name: value.cpu() for name, value in model.state_dict().items()},
     }
-    torch.save(state, sink)
-    atomic_write_bytes(path, sink.getvalue())
+    write_state(torch, state, path)
 
 
 def load_tiny(path: Path, *, device: str = "cpu") -> Any:

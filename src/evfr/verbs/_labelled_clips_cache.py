@@ -32,21 +32,17 @@ def cache_file(folder: Path, video: str, place: ClipPlace, labels: VideoAnnotati
 
 def load(file: Path, video_id: str, classes: tuple[str, ...]) -> tuple[LabelledClip, ClipCounts] | None:
     """Return what `save` kept, or None: what is not there or not whole is made anew."""
-    import zipfile
-
-    import numpy as np
-
     from evfr._core.labelled import LabelledClip
+    from evfr._core.npz import DAMAGED, read_npz
     from evfr.verbs._labelled_clips import ClipCounts
 
     try:
-        # Opened here: numpy leaves a file that is no whole zip open.
-        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as kept:
-            counts = ClipCounts(**json.loads(str(kept["counts"])))
-            clip = LabelledClip(
-                video_id, kept["frame_index"], kept["images"], kept["ids"], kept["category"], classes
-            )
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
+        kept = read_npz(file)
+        counts = ClipCounts(**json.loads(str(kept["counts"])))
+        clip = LabelledClip(
+            video_id, kept["frame_index"], kept["images"], kept["ids"], kept["category"], classes
+        )
+    except (*DAMAGED, TypeError):
         return None
     return clip, counts
 
