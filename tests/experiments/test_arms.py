@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from evfr.experiments import Arm
@@ -140,6 +142,6 @@ def test_wrong_sampler_words(text: str, match: str) -> None:
         ({"name": "a", "stride": 1, "copy_paste": 2.0}, "copy_paste must be a probability"),
     ],
 )
-def test_wrong_arms(values: dict[str, object], match: str) -> None:
+def test_wrong_arms(values: dict[str, Any], match: str) -> None:
     with pytest.raises(ValueError, match=match):
-        Arm(**values)  # type: ignore[arg-type]
+        Arm(**values)

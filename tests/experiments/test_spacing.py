@@ -18,8 +18,8 @@ def test_spaced_frames_beat_successive_ones(tmp_path: Path) -> None:
     With 4 seeds and 6 test clips it was .061 (.000 to .123): this many seeds and clips are what that asks for.
     """
     arms = (
-        Arm("10", positions=tuple(range(10)), **PLAIN),  # type: ignore[arg-type]
-        Arm("1by10", positions=tuple(range(0, 100, 10)), **PLAIN),  # type: ignore[arg-type]
+        Arm("10", positions=tuple(range(10)), **PLAIN),
+        Arm("1by10", positions=tuple(range(0, 100, 10)), **PLAIN),
     )
     train = drawn(4, first_seed=0, frames=100, unique=False)
     found = answered(
@@ -31,8 +31,8 @@ def test_spaced_frames_beat_successive_ones(tmp_path: Path) -> None:
 
 def test_noise_copies_do_not_help(tmp_path: Path) -> None:
     arms = (
-        Arm("1", positions=(0,), **PLAIN),  # type: ignore[arg-type]
-        Arm("1x10", positions=(0,), copies=10, noise_window=10, **PLAIN),  # type: ignore[arg-type]
+        Arm("1", positions=(0,), **PLAIN),
+        Arm("1x10", positions=(0,), copies=10, noise_window=10, **PLAIN),
     )
     train = drawn(4, first_seed=0, frames=20, unique=False)
     found = answered(tmp_path / "e", train, arms, (Comparison("1x10", "1", "ours"),))

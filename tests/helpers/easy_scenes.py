@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from evfr._core.labelled import LabelledClip
 from evfr.datasets import SceneOptions, moving_objects
@@ -11,17 +12,17 @@ from evfr.experiments._plan import load_clips
 from helpers.experiments import planned
 
 EASY = SceneOptions(objects=2.5, distractors=0.0, sizes=(0.16, 0.26), clutter=0.0, pattern=0.2, noise=1.0)
-SCENE = {"width": 96, "height": 64, "classes": ("disc", "star"), "options": EASY}
-PLAIN = {"jitter": "standard", "flip": 0.5}
-S1 = Arm("S1", stride=1, **PLAIN)  # type: ignore[arg-type]
-S5 = Arm("S5", stride=5, **PLAIN)  # type: ignore[arg-type]
+SCENE: dict[str, Any] = {"width": 96, "height": 64, "classes": ("disc", "star"), "options": EASY}
+PLAIN: dict[str, Any] = {"jitter": "standard", "flip": 0.5}
+S1 = Arm("S1", stride=1, **PLAIN)
+S5 = Arm("S5", stride=5, **PLAIN)
 
 
 def drawn(
     count: int, *, first_seed: int, frames: int = 60, unique: bool = True, repeat: int = 1
 ) -> list[LabelledClip]:
     return [
-        moving_objects(first_seed + number, frames=frames, unique=unique, repeat=repeat, **SCENE)  # type: ignore[arg-type]
+        moving_objects(first_seed + number, frames=frames, unique=unique, repeat=repeat, **SCENE)
         for number in range(count)
     ]
 
