@@ -4,32 +4,47 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-__all__ = ["COMMANDS", "METHODS", "MethodFamily"]
+__all__ = ["COMMANDS", "JOBS", "METHODS", "MethodFamily"]
 
-COMMANDS = {
-    "inspect": "evfr.verbs.inspect:inspect",
-    "score": "evfr.verbs.score:score",
-    "embed": "evfr.verbs.embed:embed",
-    "select": "evfr.verbs.select:select",
-    "extract": "evfr.verbs.extract:extract",
-    "propagate": "evfr.verbs.propagate:propagate",
-    "propose": "evfr.verbs.propose:propose",
-    "reduce": "evfr.verbs.reduce:reduce",
-    "evaluate": "evfr.verbs.evaluate:evaluate",
-    "overlay": "evfr.verbs.overlay:overlay",
-    "train": "evfr.verbs.train:train",
-    "split": "evfr.verbs.split:split",
-    "experiment": "evfr.experiments.experiment:experiment",
-    "advise": "evfr.experiments.advise:advise",
-    "synth": "evfr.verbs.synth:synth",
-    "search": "evfr.verbs.search:search",
-    "dedup": "evfr.verbs.dedup:dedup",
-    "compact": "evfr.verbs.compact:compact",
-    "verify": "evfr.verbs.verify:verify",
-    "plot": "evfr.verbs.plot:plot",
-    "doctor": "evfr.verbs.doctor:doctor",
-    "demo": "evfr.verbs.demo:demo",
+JOBS: dict[str, dict[str, str]] = {
+    "Choose frames": {
+        "inspect": "evfr.verbs.inspect:inspect",
+        "score": "evfr.verbs.score:score",
+        "embed": "evfr.verbs.embed:embed",
+        "select": "evfr.verbs.select:select",
+        "extract": "evfr.verbs.extract:extract",
+        "search": "evfr.verbs.search:search",
+        "dedup": "evfr.verbs.dedup:dedup",
+        "plot": "evfr.verbs.plot:plot",
+    },
+    "Label them": {
+        "propose": "evfr.verbs.propose:propose",
+    },
+    "Carry labels": {
+        "propagate": "evfr.verbs.propagate:propagate",
+        "overlay": "evfr.verbs.overlay:overlay",
+    },
+    "Reduce sequences": {
+        "reduce": "evfr.verbs.reduce:reduce",
+    },
+    "Prove what the data is worth": {
+        "split": "evfr.verbs.split:split",
+        "train": "evfr.verbs.train:train",
+        "evaluate": "evfr.verbs.evaluate:evaluate",
+        "experiment": "evfr.experiments.experiment:experiment",
+        "advise": "evfr.experiments.advise:advise",
+        "synth": "evfr.verbs.synth:synth",
+    },
+    "Look after stores and the installation": {
+        "compact": "evfr.verbs.compact:compact",
+        "verify": "evfr.verbs.verify:verify",
+        "doctor": "evfr.verbs.doctor:doctor",
+        "demo": "evfr.verbs.demo:demo",
+    },
 }
+"""The job that each command is for, in the order in which ``evfr --help`` shows them: command to ``module:function``."""
+
+COMMANDS = {name: address for commands in JOBS.values() for name, address in commands.items()}
 
 
 @dataclass(frozen=True, slots=True)
