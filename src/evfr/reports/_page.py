@@ -37,6 +37,7 @@ SCRIPTS = (
     "assets/data.js",
     "assets/sampling.js",
     "assets/budget.js",
+    "assets/edits.js",
     "assets/state.js",
     "assets/charts.js",
     "assets/overview.js",

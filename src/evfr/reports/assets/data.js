@@ -25,8 +25,8 @@ const evfrData = (() => {
     return array;
   }
 
-  function video(place) {
-    const raw = block("video-" + place);
+  /* A video as the server or a block of the page holds it, with what draws its small pictures. */
+  function video(raw, place, pictures) {
     const curves = Object.entries(raw.curves).map(([name, packed]) => ({ name, values: unpack(packed) }));
     const value = Object.assign({}, raw, {
       place,
@@ -53,7 +53,7 @@ const evfrData = (() => {
         reason: raw.reasons.texts[raw.reasons.index[i]],
         file: raw.files.length ? raw.files[i] : null,
       }));
-    value.thumbs = thumbs(place);
+    value.thumbs = pictures;
     return value;
   }
 
@@ -124,16 +124,20 @@ const evfrData = (() => {
     };
   }
 
-  function load() {
-    const report = block("report");
-    report.videos = Array.from({ length: report.n_videos }, (_, place) => video(place));
+  function once(problems) {
     const seen = new Set();
-    report.allProblems = [...report.problems, ...report.videos.flatMap((item) => item.problems)].filter((item) => {
+    return problems.filter((item) => {
       const key = JSON.stringify(item);
       return seen.has(key) ? false : seen.add(key);
     });
+  }
+
+  function load() {
+    const report = block("report");
+    report.videos = Array.from({ length: report.n_videos }, (_, place) => video(block("video-" + place), place, thumbs(place)));
+    report.allProblems = once([...report.problems, ...report.videos.flatMap((item) => item.problems)]);
     return report;
   }
 
-  return { load, block, thumbs, unpack, PTS_NONE, isIdle: () => pending === 0 };
+  return { load, block, video, thumbs, unpack, once, PTS_NONE, isIdle: () => pending === 0 };
 })();
