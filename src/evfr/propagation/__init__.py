@@ -19,6 +19,7 @@ from evfr.propagation._copy import copy
 from evfr.propagation._covos import covos
 from evfr.propagation._covos_cost import CovosCost
 from evfr.propagation._flow import default, flow, motion
+from evfr.propagation._forward import ForwardCarry, ForwardLabel
 from evfr.propagation._interval import (
     SIDES,
     Carried,
@@ -35,7 +36,7 @@ from evfr.propagation._linear import linear
 from evfr.propagation._session import PropagationSession, SessionMaker, open_session, session
 from evfr.propagation._session_cutie import cutie_session
 from evfr.propagation._session_transformers import transformers_session
-from evfr.propagation._steps import STEP_FIELDS, best_fields, dis, dis_medium, farneback
+from evfr.propagation._steps import STEP_FIELDS, SharedSteps, best_fields, dis, dis_medium, farneback
 from evfr.propagation._trackers import tracker
 from evfr.propagation._trust import HeldOut, TrustDecision, apply_min_trust, carried_trust, held_out
 from evfr.propagation._trust_check import (
@@ -69,12 +70,15 @@ __all__ = [
     "CovosCost",
     "Evidence",
     "ExpectedIou",
+    "ForwardCarry",
+    "ForwardLabel",
     "HeldOut",
     "Interval",
     "PropagationSession",
     "Propagator",
     "ReviewQueue",
     "SessionMaker",
+    "SharedSteps",
     "Side",
     "TrustCheck",
     "TrustDecision",

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["BoxChain", "follow", "shortened"]
+__all__ = ["BoxChain", "box_step", "follow", "shortened"]
 
 GRID = 12
 PLACES = np.stack(np.meshgrid(*[(np.arange(GRID) + 0.5) / GRID] * 2), axis=-1).reshape(-1, 2)
@@ -115,7 +115,7 @@ def follow(
                 continue
             box = boxes[n, before]
             try:
-                found = _step(pictures, before, now, box, speeds[n])
+                found = box_step(pictures, before, now, box, speeds[n])
             except cv2.error as error:
                 ends[n] = (now, f"failed: {error.err or error}")
                 continue
@@ -128,10 +128,27 @@ def follow(
     return [BoxChain(boxes[n], support[n], *ends[n]) for n in range(len(starts))]
 
 
-def _step(
+def box_step(
     pictures: GreyPictures, before: int, now: int, box: NDArray[np.float64], speed: NDArray[np.float64]
 ) -> tuple[float, NDArray[np.float64], float] | None:
-    """Return (scale, shift in pixels, share that agreed) of a box from one frame to its neighbour, or None."""
+    """Follow one box from one frame to its neighbour.
+
+    Parameters
+    ----------
+    pictures : GreyPictures
+        The frames.
+    before, now : int
+        Positions of the two.
+    box : (4,) float64
+        Where it is in the first.
+    speed : (2,) float64
+        The shift of its last step in pixels; zero at the label.
+
+    Returns
+    -------
+    (float, (2,) float64, float) or None
+        Scale, shift of the centre in pixels, and share of the points that agreed; None where it is lost.
+    """
     size = box[2:] - box[:2]
     longest = float(size.max())
     if not size.min() > 0.0:

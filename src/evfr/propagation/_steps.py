@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "STEP_FIELDS",
     "Hops",
+    "SharedSteps",
     "Step",
     "best_fields",
     "better_field",
@@ -215,6 +216,49 @@ def make_hops(
         to_previous=lambda t: Step(flow_of(grey_of(frames[t + 1]), grey_of(frames[t])), 1, height, width),
         to_next=lambda t: Step(flow_of(grey_of(frames[t]), grey_of(frames[t + 1])), 1, height, width),
     )
+
+
+class SharedSteps:
+    """Make backward fields of single pairs of frames, and keep the last ones for all objects that ask (ours).
+
+    Parameters
+    ----------
+    step : str
+        A name in `STEP_FIELDS`.
+
+    Raises
+    ------
+    ValueError
+        If there is no such name.
+    """
+
+    def __init__(self, step: str = "dis") -> None:
+        if step not in _PAIRS:
+            raise ValueError(f"no step fields named {step!r} for single pairs; there are {', '.join(_PAIRS)}")
+        self._flow = _PAIRS[step]()
+        self._held: list[tuple[NDArray[np.uint8], NDArray[np.uint8], Step]] = []
+
+    def between(self, frame: NDArray[np.uint8], previous: NDArray[np.uint8]) -> Step:
+        """Return the field from a frame back to the one before it.
+
+        Parameters
+        ----------
+        frame, previous : (H, W, 3) uint8
+            RGB. The same two arrays again (not copies) give the field that was made for them, while it is among the
+            last four.
+
+        Returns
+        -------
+        Step
+            Dense.
+        """
+        for at, (known, other, step) in enumerate(self._held):
+            if known is frame and other is previous:
+                self._held.append(self._held.pop(at))
+                return step
+        step = Step(self._flow(grey_of(frame), grey_of(previous)), 1, *frame.shape[:2])
+        self._held = [*self._held[-3:], (frame, previous, step)]
+        return step
 
 
 def _better(frame: NDArray[np.uint8], neighbour: NDArray[np.uint8], first: Step, second: Step) -> Step:

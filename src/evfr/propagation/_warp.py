@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from evfr._core.masks import Rle
     from evfr.propagation._steps import Step
 
-__all__ = ["FAINT", "FULL", "Chain", "carry_side", "compensated_error"]
+__all__ = ["FAINT", "FULL", "Chain", "Hopped", "carry_side", "compensated_error", "first_patch", "hop"]
 
 FULL = 255
 """Soft masks are 0..255: 8 bits lose less in 25 hops than one hop of the motion does."""
@@ -75,19 +75,12 @@ def carry_side(
         Masks are warped step by step, bilinear, the border replicated; the composed field serves the error only.
     """
     height, width = frames[0].shape[:2]
-    half = -(-height // 2), -(-width // 2)
-    soft = {order[0]: tuple(_patch_of(mask) for mask in masks)}
-    flow = np.zeros((*half, 2), np.float32)
+    soft = {order[0]: tuple(first_patch(mask) for mask in masks)}
+    flow = np.zeros((-(-height // 2), -(-width // 2), 2), np.float32)
     flows, steps = {order[0]: flow}, {order[0]: mean_blocks(flow, 2)}
     lost: dict[int, int] = {}
     for before, at in itertools.pairwise(order):
-        field = step_at(at)
-        step = field.half()
-        places = pixel_grid(*half) + step * np.float32(0.5)
-        flow = step + fetch(flow, places)
-        flows[at], steps[at] = flow, mean_blocks(step, 2)
-        farthest = int(np.ceil(np.abs(steps[at]).max())) + 4
-        soft[at] = tuple(_warp(patch, field, farthest, (height, width)) for patch in soft[before])
+        soft[at], flows[at], steps[at] = hop(soft[before], flows[before], step_at(at))
         for k, patch in enumerate(soft[at]):
             if patch is None and soft[before][k] is not None:
                 lost[k] = at
@@ -101,7 +94,42 @@ def carry_side(
     )
 
 
-def _patch_of(mask: Rle | None) -> Patch | None:
+class Hopped(NamedTuple):
+    """What one hop makes of soft masks and flow: entries of `Chain` for one frame."""
+
+    soft: tuple[Patch | None, ...]
+    flow: NDArray[np.float32]
+    step: NDArray[np.float32]
+
+
+def hop(soft: Sequence[Patch | None], flow: NDArray[np.float32], field: Step) -> Hopped:
+    """Carry soft masks and the composed displacement over one hop.
+
+    Parameters
+    ----------
+    soft : sequence of K Patch or None
+        Masks in the frame before.
+    flow : (h2, w2, 2) float32
+        Composed displacement of the frame before to the labelled frame.
+    field : Step
+        Backward field from the new frame to the one before.
+
+    Returns
+    -------
+    Hopped
+        The same of the new frame; a mask of which nothing stays above one half is None.
+    """
+    step = field.half()
+    places = pixel_grid(*flow.shape[:2]) + step * np.float32(0.5)
+    composed = step + fetch(flow, places)
+    quarter = mean_blocks(step, 2)
+    farthest = int(np.ceil(np.abs(quarter).max())) + 4
+    size = (field.height, field.width)
+    return Hopped(tuple(_warp(patch, field, farthest, size) for patch in soft), composed, quarter)
+
+
+def first_patch(mask: Rle | None) -> Patch | None:
+    """Return the soft mask of a labelled object, or None where it has no pixel."""
     if mask is None or mask.is_empty:
         return None
     x0, y0, x1, y1 = (int(v) for v in mask.box_xyxy)
