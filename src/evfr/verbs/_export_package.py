@@ -168,6 +168,9 @@ class ExportPackage:
         The same in frames; 0 where it was given in seconds, or not at all.
     has_zip : bool
         Whether to write a zip where the tool imports one, or a folder.
+    home : Path or None
+        The folder, absolute, in which the export will lie when it is done: while it is written ``folder`` is a
+        temporary one beside it. Files that need an absolute path need this one; None is ``folder``.
 
     Raises
     ------
@@ -185,6 +188,7 @@ class ExportPackage:
     context_seconds: float = 0.0
     context_frames: int = 0
     has_zip: bool = True
+    home: Path | None = None
 
     def __post_init__(self) -> None:
         check_frames(self.videos, self.frames)

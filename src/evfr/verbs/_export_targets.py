@@ -64,8 +64,8 @@ class Target:
             One video for each picture of the file, with its size there: ``video_id`` is the picture's name as the
             file says it (with its folders, or with what the tool put before it), and its labels are on frame 0.
             `evfr.verbs._import_match.identify` then finds out which frame each picture is, by one law for all tools.
-            A file that names frames otherwise (frame k of a video made by the export: ``package.sequence(video_id)[k]``)
-            is read to the names of the export.
+            A file that names frames otherwise is read to the names of the export: frame k of a video that the export
+            made is ``package.sequence(video_id)[k]``.
 
         Raises
         ------
