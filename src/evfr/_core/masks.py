@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from evfr._core._mask_kernels import (
     compress_counts,
-    decompress_counts,
     fill_runs,
     joined_runs,
     merge_union,
@@ -23,14 +21,12 @@ from evfr._core._mask_kernels import (
     runs_box,
     shared_area,
 )
+from evfr._core._mask_reading import LONGEST, coco_runs, coco_size, polygon_points
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 __all__ = ["Rle", "box_iou", "intersection_area", "iou", "iou_matrix", "union"]
-
-_LONGEST = 2**31 - 1
-_FARTHEST = 1e7
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -56,9 +52,9 @@ class Rle:
     counts: NDArray[np.uint32]
 
     def __post_init__(self) -> None:
-        if self.height < 1 or self.width < 1 or self.height * self.width > _LONGEST:
+        if self.height < 1 or self.width < 1 or self.height * self.width > LONGEST:
             raise ValueError(
-                f"a mask needs a size from 1x1 to {_LONGEST} pixels, got {self.width}x{self.height}"
+                f"a mask needs a size from 1x1 to {LONGEST} pixels, got {self.width}x{self.height}"
             )
         counts = np.array(self.counts, dtype=np.uint32)
         total = int(counts.sum(dtype=np.uint64))
@@ -141,26 +137,13 @@ class Rle:
             If a key is missing, or the runs do not fit the size.
         """
         try:
-            height, width = (int(value) for value in data["size"])
+            height, width = coco_size(data["size"])
             counts = data["counts"]
         except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise ValueError("a mask in COCO form needs size [height, width] and counts") from error
-        if isinstance(counts, str):
-            try:
-                counts = counts.encode("ascii")
-            except UnicodeEncodeError as error:
-                raise ValueError("compressed counts of a mask must be ASCII text") from error
-        if isinstance(counts, bytes):
-            runs, is_whole = decompress_counts(np.frombuffer(counts, np.uint8))
-            if not is_whole:
-                raise ValueError("the compressed counts of a mask are cut off or are no run lengths")
-        else:
-            try:
-                runs = np.asarray(list(counts), dtype=np.int64)
-            except (TypeError, ValueError, OverflowError) as error:
-                raise ValueError("counts of a mask must be text or a list of whole numbers") from error
-        if runs.ndim != 1 or (runs < 0).any() or (runs > _LONGEST).any():
-            raise ValueError("the run lengths of a mask must be whole numbers of 0 or more")
+            raise ValueError(
+                "a mask in COCO form needs size [height, width] in whole numbers, and counts"
+            ) from error
+        runs = coco_runs(counts, height, width)
         return cls(height, width, joined_runs(runs).astype(np.uint32))
 
     @classmethod
@@ -182,21 +165,12 @@ class Rle:
         Raises
         ------
         ValueError
-            If a polygon has fewer than three points, an odd number of values, or values that are not finite or
-            lie beyond 1e7 pixels.
+            If a polygon has fewer than three points, an odd number of values, values that are not finite or lie
+            beyond 1e7 pixels, or a border longer than 4e6 pixels.
         """
         parts = []
         for number, polygon in enumerate(polygons):
-            xy = np.asarray(polygon, dtype=np.float64)
-            if xy.ndim != 1 or xy.size < 6 or xy.size % 2:
-                raise ValueError(
-                    f"polygon {number} needs x and y of three points or more in one list, got {xy.shape}"
-                )
-            if not np.isfinite(xy).all() or np.abs(xy).max() > _FARTHEST:
-                raise ValueError(f"polygon {number} has a coordinate that is not finite or beyond 1e7 pixels")
-            # A far corner makes a long edge; what lies outside is never visited point by point beyond this.
-            if np.abs(np.diff(xy.reshape(-1, 2), axis=0)).max(initial=0.0) > 1e6:
-                raise ValueError(f"polygon {number} has an edge longer than 1e6 pixels")
+            xy = polygon_points(polygon, number)
             starts = polygon_crossings(xy, height, width)
             starts.sort()
             runs = np.diff(np.concatenate(([0], starts, [height * width])))
@@ -366,7 +340,12 @@ def union(masks: Sequence[Rle]) -> Rle:
         _same_size(a, b)
         return Rle(a.height, a.width, merge_union(a.counts, b.counts))
 
-    return reduce(join, masks)
+    # In pairs, then pairs of pairs: one after the other would go through all that is joined again for each mask.
+    joined = list(masks)
+    while len(joined) > 1:
+        pairs = [join(a, b) for a, b in zip(joined[::2], joined[1::2], strict=False)]
+        joined = pairs + joined[len(pairs) * 2 :]
+    return joined[0]
 
 
 def box_iou(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
