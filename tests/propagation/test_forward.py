@@ -69,6 +69,16 @@ def test_lost_object_stays_lost():
         assert none == [None, None] and carry.end == "lost"
 
 
+def test_distrusted_object_is_lost_for_good():
+    frames, masks = draw([SHOWN_UNTIL], 6, SIZE)
+    mask = Rle.from_mask(masks[0, 0])
+    trusts = [label.trust for label in carried_by_steps(frames, mask=mask)[1]]
+    worst = int(np.argmin(trusts))
+    carry, labels = carried_by_steps(frames, mask=mask, min_trust=trusts[worst] + 1e-9)
+    assert carry.end == "lost"
+    assert [label is not None for label in labels] == [t < worst for t in range(5)]
+
+
 def test_box_that_opencv_fails_on_says_so(monkeypatch):
     def fails(*_):
         raise cv2.error("planted")
@@ -104,6 +114,9 @@ def test_arguments_are_checked():
         ForwardCarry(frame, mask=mask, box_xyxy=(0, 0, 5, 5))
     with pytest.raises(ValueError, match="'default' or 'flow', got 'magic'"):
         ForwardCarry(frame, mask=mask, method="magic")
+    for wrong in (-0.1, 1.1, float("nan")):
+        with pytest.raises(ValueError, match=r"min_trust must lie in 0\.\.1, got"):
+            ForwardCarry(frame, mask=mask, min_trust=wrong)
     with pytest.raises(ValueError, match="the mask is 5x4, the frame 112x72"):
         ForwardCarry(frame, mask=Rle.empty(4, 5))
     with pytest.raises(ValueError, match="change from 112x72 to 10x8 pixels"):

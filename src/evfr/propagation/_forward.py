@@ -66,14 +66,16 @@ class ForwardCarry:
         are carried by the points inside them, whatever the method.
     steps : SharedSteps or None
         Makes the step fields; one for several objects on the same frames makes each field once. None: DIS flow.
+    min_trust : float
+        Below this trust, in [0, 1], the object counts as lost.
     trust_model : TrustModel
         Turns what was measured into trust.
 
     Raises
     ------
     ValueError
-        If not exactly one of mask and box is given, the mask has another size than the frame, or there is no such
-        method.
+        If not exactly one of mask and box is given, the mask has another size than the frame, there is no such
+        method, or ``min_trust`` lies outside its range.
 
     Notes
     -----
@@ -90,18 +92,21 @@ class ForwardCarry:
         box_xyxy: tuple[float, float, float, float] | None = None,
         method: Literal["default", "flow"] = "default",
         steps: SharedSteps | None = None,
+        min_trust: float = 0.0,
         trust_model: TrustModel = BUILT_IN_TRUST,
     ) -> None:
         if (mask is None) == (box_xyxy is None):
             raise ValueError("give exactly one of mask and box_xyxy")
         if method not in ("default", "flow"):
             raise ValueError(f"method must be 'default' or 'flow', got {method!r}")
+        if not 0.0 <= min_trust <= 1.0:
+            raise ValueError(f"min_trust must lie in 0..1, got {min_trust}")
         height, width = frame.shape[:2]
         if mask is not None and (mask.height, mask.width) != (height, width):
             raise ValueError(f"the mask is {mask.width}x{mask.height}, the frame {width}x{height}")
         self._frame = frame
         self._steps = steps or SharedSteps()
-        self._trust_model = trust_model
+        self._min_trust, self._trust_model = min_trust, trust_model
         self._count = 0
         self._worst_jump = 0.0
         self.end = ""
@@ -141,6 +146,8 @@ class ForwardCarry:
         label = None
         if not self.end:
             label = self._next_mask(frame) if self._box is None else self._next_box(frame, self._box)
+            if label is not None and label.trust < self._min_trust:
+                label = None
             if label is None and not self.end:
                 self.end = "lost"
         self._frame = frame
