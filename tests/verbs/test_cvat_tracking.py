@@ -18,7 +18,7 @@ from evfr.propagation import ForwardCarry
 from evfr.verbs.cvat_tracking import SHAPES, _points_of, _polygon_of, create
 
 SIZE = (72, 112)
-MOVERS = [Mover((34, 24), (1, 4), (14, 14), 1)]
+MOVERS = [Mover((34, 24), (1, 3), (14, 14), 1)]
 
 
 @pytest.fixture(autouse=True)
@@ -72,16 +72,16 @@ def agreement(shape: TrackableShape, truth: Rle) -> float:
 
 
 def test_each_type_of_shape_is_followed():
-    frames, masks = draw(MOVERS, 8, SIZE)
+    frames, masks = draw(MOVERS, 6, SIZE)
     truth = [Rle.from_mask(mask[0]) for mask in masks]
     agent = Agent(create())
     assert agent.function.spec.supported_shape_types == set(SHAPES)
     agent.start(frames[0], list(shapes_of(truth[0]).values()))
-    for t in range(1, 8):
+    for t in range(1, 6):
         found = agent.follow(frames[t])
         assert min(agreement(shape, truth[t]) for shape in found if shape is not None) > 0.6
         assert None not in found
-    assert iou(truth[0], truth[7]) < 0.05  # what a copy of the label would have
+    assert iou(truth[0], truth[5]) < 0.2  # what a copy of the label would have
 
 
 def test_mask_is_what_the_carry_gives():
