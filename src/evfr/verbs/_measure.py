@@ -24,6 +24,8 @@ __all__ = [
     "FAILED",
     "MeasureJob",
     "Measured",
+    "Stored",
+    "collect",
     "default_store",
     "failed",
     "is_intact",
@@ -204,7 +206,7 @@ def measure(
     )
     for row, outcome in zip(todo, outcomes, strict=True):
         found[row] = outcome.value if outcome.problem is None else outcome.problem
-    return [_collect(job, found[row]) for row, job in enumerate(work)]
+    return [collect(job, found[row]) for row, job in enumerate(work)]
 
 
 def measure_one(
@@ -358,7 +360,8 @@ def _resolved(embedding: str | None) -> str | None:
     return str(Path(embedding).resolve()) if embedding and Path(embedding).exists() else embedding
 
 
-def _collect(job: MeasureJob, stored: Stored | Problem) -> Measured:
+def collect(job: MeasureJob, stored: Stored | Problem) -> Measured:
+    """Read what `measure_video` left in the store, or say why it left nothing."""
     from evfr._core.store import Store
     from evfr._core.types import Problem
 

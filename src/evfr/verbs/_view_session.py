@@ -1,0 +1,268 @@
+"""What the viewer knows at one time: the folder, the selection that is shown, and what was read of the videos."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evfr.verbs._view_folder import ViewFolder, open_folder
+from evfr.verbs._view_measured import (
+    NotMeasured,
+    current_digest,
+    read_measured,
+    stamp_of,
+    stored_signals,
+)
+
+if TYPE_CHECKING:
+    from evfr._core.store import Store
+    from evfr._core.types import FrameTable
+    from evfr.reports import VideoReport
+    from evfr.verbs._choose import Chosen
+    from evfr.verbs._measure import Measured
+    from evfr.verbs._request import Request
+
+__all__ = ["Answer", "OpenedVideo", "ViewSession"]
+
+_OPEN_MOST = 16
+"""Videos of which the measurements are held in memory at a time: about 3 MB each of 20 minutes."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answer:
+    """Hold one selection as the page is told of it.
+
+    Attributes
+    ----------
+    request : Request
+        What was asked for.
+    chosen : mapping of int to Chosen
+        By the place of the video.
+    manifest : mapping
+        What the manifest would say, without its inputs.
+    """
+
+    request: Request
+    chosen: Mapping[int, Chosen]
+    manifest: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OpenedVideo:
+    """Hold what is known of one video whose bytes are those that were measured.
+
+    Attributes
+    ----------
+    measured : Measured
+        From the store; a failed one says why.
+    stamp : tuple of int
+        Of the file, when it was read.
+    """
+
+    measured: Measured
+    stamp: tuple[int, ...]
+
+    @property
+    def table(self) -> FrameTable | None:
+        """The frames; None where the video cannot be shown."""
+        return self.measured.table
+
+
+class ViewSession:
+    """Keep what one viewer shows: state over time, used from several threads.
+
+    Parameters
+    ----------
+    folder : str or Path
+        A selection, a folder to review, or a store.
+    labels : Path or None
+        Labels to draw on the frames.
+    store : Path or None
+        Where the measurements are; None is the user's store. A store that is viewed is its own.
+    is_editable : bool
+        Whether selections may be saved below the folder.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        *,
+        labels: Path | None = None,
+        store: Path | None = None,
+        is_editable: bool = False,
+    ) -> None:
+        from evfr._core.remote_store import store_root
+        from evfr._core.store import Store
+        from evfr.errors import StoreError
+        from evfr.verbs._measure import default_store
+
+        self.folder: ViewFolder = open_folder(folder)
+        root = self.folder.root if self.folder.kind == "store" else store_root(store or default_store())
+        if not isinstance(root, Path):
+            raise StoreError(
+                f"the viewer reads local stores only, got {root}; copy the store to this machine"
+            )
+        self.store: Store = Store(root)
+        self.is_editable = is_editable
+        self.labels_path = labels
+        ids = [] if self.folder.table is None else self.folder.table["video_id"].to_pylist()
+        self._counts = Counter(ids)
+        self._lock = threading.Lock()
+        self._opened: OrderedDict[int, OpenedVideo] = OrderedDict()
+        self._opening: dict[int, threading.Lock] = {}
+        self._answer: Answer | None = None
+
+    def __len__(self) -> int:
+        """How many videos there are."""
+        return len(self.folder.videos)
+
+    @property
+    def answer(self) -> Answer | None:
+        """The selection that was asked for last; None while the folder's own is shown."""
+        with self._lock:
+            return self._answer
+
+    @answer.setter
+    def answer(self, value: Answer) -> None:
+        with self._lock:
+            self._answer = value
+
+    @property
+    def request(self) -> Request:
+        """What the selection that is shown was asked for by."""
+        answer = self.answer
+        return self.folder.request if answer is None else answer.request
+
+    def facts(self, place: int) -> Mapping[str, Any]:
+        """Return what the list says of one video: from the manifest, or from the end of one file of the store."""
+        from evfr.errors import StoreError
+        from evfr.verbs._measure import MeasureJob, keys_of
+
+        video = self.folder.videos[place]
+        if self.folder.kind != "store":
+            return video.facts
+        assert video.source is not None
+        job = MeasureJob(video.source, self.store.root, (), "default", None, video.damaged, 1)
+        key, _, _ = keys_of(self.store, job, video.digest)
+        try:
+            info = self.store.read_metadata(key)["info"]
+            status, count, seconds = info["status"], int(info["frame_count"]), float(info["duration_seconds"])
+        except (StoreError, KeyError, TypeError, ValueError):
+            status, count, seconds = "failed", 0, 0.0
+        return {"status": status, "frame_count": count, "duration_seconds": seconds, "dynamicity": {}}
+
+    def selected_count(self, place: int) -> int:
+        """Return how many frames of one video the folder's own selection has."""
+        return self._counts.get(self.folder.videos[place].video_id, 0)
+
+    def opened(self, place: int) -> OpenedVideo:
+        """Return what is known of one video; a failed one carries its problem.
+
+        Parameters
+        ----------
+        place : int
+            Of the video.
+
+        Returns
+        -------
+        OpenedVideo
+            Read anew where the file has changed.
+        """
+        with self._lock:
+            lock = self._opening.setdefault(place, threading.Lock())
+        with lock:
+            source = self.folder.videos[place].source
+            with self._lock:
+                known = self._opened.get(place)
+                if known is not None and source is not None and stamp_of(source) == known.stamp:
+                    self._opened.move_to_end(place)
+                    return known
+            found = self._read(place)
+            with self._lock:
+                self._opened[place] = found
+                while len(self._opened) > _OPEN_MOST:
+                    self._opened.popitem(last=False)
+            return found
+
+    def _read(self, place: int) -> OpenedVideo:
+        from evfr._core.types import Problem
+        from evfr.errors import EvfrError, ProblemCode, VideoError
+        from evfr.verbs._measure import failed
+        from evfr.video import VideoSource
+
+        video = self.folder.videos[place]
+        if video.source is None:
+            assert video.problem is not None
+            nowhere = VideoSource(video.video_id, Path(video.path), "file")
+            return OpenedVideo(failed(nowhere, video.problem), ())
+        source, stamp = video.source, stamp_of(video.source)
+        try:
+            digest = current_digest(self.store, source)
+            if video.digest and digest != video.digest:
+                text = "the file has changed since it was measured; select again, or restore the file"
+                problem = Problem(ProblemCode.E_CHANGED, text, source.video_id)
+            else:
+                return OpenedVideo(self._measured(place, digest), stamp)
+        except VideoError as error:
+            problem = error.problem
+        except (NotMeasured, EvfrError, OSError) as error:
+            problem = Problem(ProblemCode.E_FAILED, str(error), source.video_id)
+        return OpenedVideo(failed(source, problem), stamp)
+
+    def _measured(self, place: int, digest: str) -> Measured:
+        """Read the frames, and the signals that the timeline shows, as far as the store has them."""
+        from evfr.verbs._view_measured import model_of
+
+        video, request = self.folder.videos[place], self.folder.request
+        assert video.source is not None
+        if self.folder.kind == "selection":
+            model = model_of(request)
+            wanted: tuple[str, ...] = () if request.signal == "none" else (request.signal,)
+            try:
+                return read_measured(
+                    self.store,
+                    video.source,
+                    digest,
+                    signals=wanted,
+                    profile=request.profile,
+                    model=model if request.embedding else None,
+                    damaged=video.damaged,
+                )
+            except NotMeasured:
+                wanted = ()
+        else:
+            wanted = stored_signals(self.store, video.source, digest, video.damaged)
+        return read_measured(self.store, video.source, digest, signals=wanted, damaged=video.damaged)
+
+    def report(self, place: int) -> VideoReport:
+        """Return one video as the report shows it, with the frames that are selected now.
+
+        Parameters
+        ----------
+        place : int
+            Of the video.
+
+        Returns
+        -------
+        VideoReport
+            Without pictures.
+        """
+        from evfr.verbs._report import build_report
+        from evfr.verbs._view_chosen import chosen_from_table
+
+        answer, opened = self.answer, self.opened(place)
+        entry, measured = None, opened.measured
+        if answer is not None and place in answer.chosen:
+            entry = answer.chosen[place]
+            measured = entry.measured
+        elif measured.table is not None:
+            rows = None if answer is not None else self.folder.table
+            entry = chosen_from_table(measured, self.folder.videos[place], rows, self.request)
+        chosen = [] if entry is None else [entry]
+        request = replace(self.request, include=(), exclude=(), labeled=())
+        report = build_report(request, {"problems": []}, [measured], chosen, {}, {}, command="")
+        return report.videos[0]
