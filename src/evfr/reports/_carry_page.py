@@ -29,6 +29,7 @@ CARRY_SCRIPTS = (
     "assets/dom.js",
     "assets/data.js",
     "assets/tables.js",
+    "assets/outline.js",
     "assets/carry_lanes.js",
     "assets/carry.js",
 )

@@ -10,11 +10,20 @@ from evfr.reports._page import SCRIPTS, STYLES, data_block
 
 __all__ = ["ASSETS", "render_viewer", "viewer_asset"]
 
-VIEWER_STYLES = (*STYLES, "assets/carry.css")
+VIEWER_STYLES = (*STYLES, "assets/carry.css", "assets/viewer.css")
 VIEWER_SCRIPTS = (
     *(name for name in SCRIPTS if name != "assets/report.js"),
+    "assets/outline.js",
     "assets/carry_lanes.js",
     "assets/viewer_api.js",
+    "assets/viewer_state.js",
+    "assets/viewer_list.js",
+    "assets/viewer_form.js",
+    "assets/viewer_labels.js",
+    "assets/viewer_player.js",
+    "assets/viewer_map.js",
+    "assets/viewer_side.js",
+    "assets/viewer.js",
 )
 MEDIA_TYPES = {"js": "text/javascript; charset=utf-8", "css": "text/css; charset=utf-8"}
 ASSETS = {name.rpartition("/")[2]: name for name in (*VIEWER_STYLES, *VIEWER_SCRIPTS)}

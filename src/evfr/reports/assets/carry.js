@@ -2,7 +2,7 @@
 const evfrCarry = (() => {
   "use strict";
 
-  const { el, replace, count, number, plural, time, context, colour, visible } = evfrDom;
+  const { el, replace, count, number, plural, time, context, visible } = evfrDom;
   const PAGE = 48;
   const LABELLED = 1;
   const MISSING = 255;
@@ -76,57 +76,16 @@ const evfrCarry = (() => {
         const isHuman = track.state[near] === LABELLED;
         const trust = track.trustAt(near);
         const isLow = !isHuman && trust !== null && trust < limit;
-        pen.beginPath();
-        for (const points of polygons) {
-          for (let i = 0; i < points.length; i += 2) {
-            const at = [points[i] * scale[0], points[i + 1] * scale[1]];
-            if (i) pen.lineTo(at[0], at[1]);
-            else pen.moveTo(at[0], at[1]);
-          }
-          pen.closePath();
-        }
-        pen.lineJoin = "round";
-        if (!isHuman) {
-          pen.globalAlpha = 0.34;
-          pen.fillStyle = track.colour;
-          pen.fill("evenodd");
-        }
-        pen.globalAlpha = 1;
-        const line = (isHuman || isLow ? 2 : 1.2) * (isLarge ? 1.3 : 0.8);
-        pen.setLineDash(isLow ? [5, 4] : []);
-        pen.lineWidth = line + 2;
-        pen.strokeStyle = "rgba(10, 12, 16, .75)";
-        pen.stroke();
-        pen.lineWidth = line;
-        pen.strokeStyle = isLow ? "#ff3030" : track.colour;
-        pen.stroke();
-        pen.setLineDash([]);
+        evfrOutline.draw(pen, polygons, scale, { colour: track.colour, isHuman, isLow }, isLarge ? 1.3 : 0.8);
       }
       if (!isLarge) return;
       for (const [place, polygons] of report.shapes.get(near) || []) {
-        if (polygons.length) tag(pen, polygons, scale, report.tracks[place], w, h);
+        const track = report.tracks[place];
+        if (polygons.length) evfrOutline.tag(pen, polygons, scale, "#" + track.id, track.colour, w, h);
       }
     };
     const done = near < 0 ? Promise.resolve() : report.thumbs.paint(pen, near, 0, 0, w, h).then(outlines);
     return { near, done };
-  }
-
-  function tag(pen, polygons, scale, track, width, height) {
-    const longest = polygons.reduce((best, points) => (points.length > best.length ? points : best));
-    let top = 0;
-    for (let i = 2; i < longest.length; i += 2) if (longest[i + 1] < longest[top + 1]) top = i;
-    pen.font = "600 12px " + colour("font");
-    pen.textBaseline = "middle";
-    const text = "#" + track.id;
-    const w = pen.measureText(text).width + 12;
-    const x = Math.min(Math.max(0, longest[top] * scale[0] - w / 2), width - w);
-    const y = Math.min(Math.max(0, longest[top + 1] * scale[1] - 22), height - 18);
-    pen.fillStyle = "rgba(10, 12, 16, .85)";
-    pen.fillRect(x, y, w, 18);
-    pen.fillStyle = track.colour;
-    pen.fillRect(x, y, 3, 18);
-    pen.fillStyle = "#ffffff";
-    pen.fillText(text, x + 7, y + 9.5);
   }
 
   function describe(frame) {

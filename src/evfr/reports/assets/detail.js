@@ -5,7 +5,8 @@ const evfrDetail = (() => {
   const { el, replace, visible, count, number, percent, plural, time, context, colour } = evfrDom;
   const PAGE = 60;
 
-  function panel(state, say) {
+  /* With a player, it stands where the picture between the dropped neighbours would be. */
+  function panel(state, say, player = null) {
     const title = el("h2", { id: "detail-title" });
     const facts = el("p", { class: "muted facts-line" });
     const legend = el("div", { class: "legend" });
@@ -16,13 +17,15 @@ const evfrDetail = (() => {
     const tip = el("div", { class: "tip", hidden: true });
     const strip = el("canvas", { class: "strip", "aria-hidden": "true" });
     const keys = el("p", { class: "note", id: "chart-keys", text: "Drag to zoom, double click to see all. With the keyboard: \u2190 \u2192 go from pick to pick, with Shift frame by frame, Enter pins, X leaves out, 0 shows all." });
-    const viewer = el("div", { class: "viewer" });
+    const place = el("div", { class: "playhead", hidden: true });
+    const viewer = player ? el("div", {}) : el("div", { class: "viewer" });
     const grid = el("div", { class: "picks", role: "group", "aria-label": "Selected frames" });
     const more = el("button", { class: "quiet", type: "button" });
     const gridTitle = el("h3", {});
     const node = el("section", { class: "detail", "aria-labelledby": "detail-title" },
       el("div", { class: "detail-head" }, title, legend), facts,
-      el("div", { class: "chart-holder" }, chartBox, tip), strip, keys, viewer,
+      el("div", { class: "chart-holder" }, chartBox, place, tip), strip, keys,
+      player ? el("div", { class: "viewer with-player" }, player.node, viewer) : viewer,
       el("div", { class: "grid-head" }, gridTitle), grid, more);
     let chart = null;
     let shown = PAGE;
@@ -44,7 +47,8 @@ const evfrDetail = (() => {
         video.method && video.method_reason ? video.method + ": " + video.method_reason : video.method,
       ].filter(Boolean).join(" \u00b7 "));
       const isEmpty = video.n_frames === 0;
-      for (const part of [strip, keys, viewer, grid, gridTitle]) part.hidden = isEmpty;
+      place.hidden = true;
+      for (const part of [strip, keys, player ? viewer.parentNode : viewer, grid, gridTitle]) part.hidden = isEmpty;
       more.hidden = true;
       replace(legend);
       chartBox.setAttribute("aria-label", "FVI over time of " + visible(video.video_id) + ": " + plural(item().picks.length, "selected frame") + " of " + count(video.n_frames));
@@ -177,8 +181,7 @@ const evfrDetail = (() => {
       const { video, picks, pins, leftOut } = item();
       const frame = state.frame;
       if (frame < 0 || video.n_frames === 0) {
-        replace(viewer, el("p", { class: "empty", text: "No frame is selected at this budget." }));
-        return;
+        return replace(viewer, el("p", { class: "empty", text: "No frame is selected at this budget." }));
       }
       let before = -1;
       let after = -1;
@@ -214,6 +217,7 @@ const evfrDetail = (() => {
           part && video.segments.length > 1 ? row("shot", part.start + "\u2013" + (part.stop - 1) + ", " + part.method + ": " + part.reason) : []),
         el("div", { class: "buttons" }, pin, out,
           fact && fact.file ? el("a", { class: "file", href: "./" + fact.file, text: "Full size" }) : null));
+      if (player) return replace(viewer, facts);
       replace(viewer,
         side(left, "nothing dropped before"),
         picture(frame, 520, "main", "frame " + count(frame), time(video.time[frame]) + " \u00b7 " + describe(frame)),
@@ -348,7 +352,18 @@ const evfrDetail = (() => {
       chart.resize();
       drawStrip();
     }).observe(chartBox);
-    return node;
+
+    /* Where the player is: it moves too often to draw the chart anew. */
+    function playhead(frame) {
+      place.hidden = !chart || frame < 0;
+      if (place.hidden) return;
+      const { bbox, scales } = chart.plot;
+      const at = item().video.time[frame];
+      place.hidden = at < scales.x.min || at > scales.x.max;
+      place.style.left = (bbox.left / uPlot.pxRatio + chart.plot.valToPos(at, "x")).toFixed(1) + "px";
+    }
+
+    return { node, playhead, title };
   }
 
   return { panel };

@@ -46,7 +46,8 @@ const evfrEdits = (report, videos, changed) => {
     const moved = place !== state.place;
     state.place = place;
     const item = videos[place];
-    state.frame = frame !== undefined ? frame : item.picks.length ? item.picks[0] : item.video.n_frames ? 0 : -1;
+    const last = item.video.n_frames - 1;
+    state.frame = frame !== undefined ? Math.min(frame, last) : item.picks.length ? item.picks[0] : item.video.n_frames ? 0 : -1;
     state.tell(moved ? "video" : "frame");
   };
 

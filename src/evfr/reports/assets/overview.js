@@ -4,12 +4,18 @@ const evfrOverview = (() => {
 
   const { el, replace, visible, count, number, percent, plural, time } = evfrDom;
 
-  function header(state) {
+  /* What the head says of all videos; null where it is not known. */
+  function totals(report) {
+    return {
+      frames: report.videos.reduce((sum, video) => sum + video.n_frames, 0),
+      seconds: report.videos.reduce((sum, video) => sum + (video.duration_seconds || 0), 0),
+      failed: report.videos.filter((video) => video.status === "failed").length,
+      shots: report.videos.reduce((sum, video) => sum + video.segments.length, 0),
+    };
+  }
+
+  function header(state, { frames, seconds, failed, shots }, brand = " selection report") {
     const { report } = state;
-    const frames = report.videos.reduce((sum, video) => sum + video.n_frames, 0);
-    const seconds = report.videos.reduce((sum, video) => sum + (video.duration_seconds || 0), 0);
-    const failed = report.videos.filter((video) => video.status === "failed").length;
-    const shots = report.videos.reduce((sum, video) => sum + video.segments.length, 0);
     const fact = (value, label, kind) => el("div", { class: "fact " + (kind || "") }, el("dd", { text: value }), el("dt", { text: label }));
     const chosen = fact("", "frames chosen", "strong");
     const share = fact("", "of the frames");
@@ -21,15 +27,15 @@ const evfrOverview = (() => {
     update();
     const copy = el("button", { class: "quiet", type: "button", text: "Copy", onclick: () => evfrDom.copy(report.command, copy) });
     return el("header", { class: "top" },
-      el("p", { class: "brand" }, el("b", { text: "evfr" }), " selection report", el("span", { class: "muted", text: " \u00b7 version " + report.version })),
+      el("p", { class: "brand" }, el("b", { text: "evfr" }), brand, el("span", { class: "muted", text: " \u00b7 version " + report.version })),
       el("h1", { text: report.title }),
       el("dl", { class: "facts" },
         fact(count(frames), "frames in"),
         chosen,
         share,
-        fact(count(report.videos.length), failed ? "videos, " + failed + " failed" : report.videos.length === 1 ? "video" : "videos"),
+        fact(count(report.n_videos), failed ? "videos, " + failed + " failed" : report.n_videos === 1 ? "video" : "videos"),
         fact(time(seconds, 0), "running time"),
-        shots > report.videos.length - failed ? fact(count(shots), "shots") : null,
+        shots > report.n_videos - failed ? fact(count(shots), "shots") : null,
         fact(report.method, "method"),
         fact(report.signal, "signal"),
         fact(count(report.allProblems.length), report.allProblems.length === 1 ? "problem" : "problems", report.allProblems.length ? "warn" : "")),
@@ -200,5 +206,5 @@ const evfrOverview = (() => {
 
   const valueOf = (values, name) => (name in values ? values[name] : Object.values(values)[0]);
 
-  return { header, budget, table, status, valueOf };
+  return { header, totals, budget, table, status, valueOf };
 })();

@@ -11,11 +11,11 @@ const evfrReport = (() => {
   const main = el("main", {},
     evfrOverview.budget(state),
     report.videos.length ? evfrOverview.table(state) : el("p", { class: "empty", text: "There is no video in this report." }),
-    detail,
+    detail && detail.node,
     evfrTables.strides(report),
-    evfrTables.problems(report, state),
+    evfrTables.problems(report, state, new Map(report.videos.map((video, place) => [video.video_id, place]))),
     evfrTables.parameters(report));
-  evfrDom.replace(document.getElementById("app"), evfrOverview.header(state), main, live);
+  evfrDom.replace(document.getElementById("app"), evfrOverview.header(state, evfrOverview.totals(report)), main, live);
   if (detail) {
     state.show(Math.max(0, report.videos.findIndex((video) => video.n_frames > 0)));
   }

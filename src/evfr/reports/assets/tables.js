@@ -41,13 +41,13 @@ const evfrTables = (() => {
       names.length ? el("p", { class: "note", text: "TV is the total-variation distance of the class shares from S1; above 0.05, or with a class or clip lost, it is marked." }) : null);
   }
 
-  function problems(report, state) {
+  /* `places` says which video a name is, as far as the page knows. */
+  function problems(report, state, places) {
     if (report.allProblems.length === 0) return null;
-    const places = new Map(report.videos.map((video, place) => [video.video_id, place]));
     const rows = report.allProblems.map((problem) => {
       const place = places.get(problem.source);
       const open = () => {
-        state.show(place, problem.frame_index === null ? undefined : Math.min(problem.frame_index, report.videos[place].n_frames - 1));
+        state.show(place, problem.frame_index === null ? undefined : problem.frame_index);
         document.getElementById("detail-title").scrollIntoView({ block: "start" });
       };
       return el("tr", {},
