@@ -16,6 +16,7 @@ JOBS: dict[str, dict[str, str]] = {
         "search": "evfr.verbs.search:search",
         "dedup": "evfr.verbs.dedup:dedup",
         "plot": "evfr.verbs.plot:plot",
+        "view": "evfr.verbs.view:view",
     },
     "Label them": {
         "propose": "evfr.verbs.propose:propose",
@@ -39,10 +40,11 @@ JOBS: dict[str, dict[str, str]] = {
         "compact": "evfr.verbs.compact:compact",
         "verify": "evfr.verbs.verify:verify",
         "doctor": "evfr.verbs.doctor:doctor",
+        "completion": "evfr.verbs.completion:completion",
         "demo": "evfr.verbs.demo:demo",
     },
 }
-"""The job that each command is for, in the order in which ``evfr --help`` shows them: command to ``module:function``."""
+"""The jobs that commands are for, in the order of ``evfr --help``; each command with its ``module:function``."""
 
 COMMANDS = {name: address for commands in JOBS.values() for name, address in commands.items()}
 

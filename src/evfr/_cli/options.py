@@ -11,13 +11,16 @@ from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
+from evfr._cli.commands import JOBS
+from evfr._cli.complete import complete_choices
 from evfr._cli.terminal import printable
 from evfr._core.signature import ParameterSpec, convert
 
 __all__ = [
     "GroupedCommand",
+    "GroupedCommands",
     "common_parameters",
     "default_text",
     "is_repeated",
@@ -26,6 +29,25 @@ __all__ = [
 ]
 
 COMMON = "Common options"
+
+
+class GroupedCommands(TyperGroup):
+    """List the commands by the job that they are for, in plain text."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write one section per job; what is in none of them comes last."""
+        jobs = {title: [name for name in names if name in self.commands] for title, names in JOBS.items()}
+        known = {name for names in jobs.values() for name in names}
+        jobs["Commands"] = [name for name in self.commands if name not in known]
+        width = max(map(len, self.commands))
+        for title, names in jobs.items():
+            if names:
+                with formatter.section(title):
+                    # Equal first columns keep the sections in line with each other.
+                    formatter.write_dl([(name.ljust(width), self._line(name)) for name in names])
+
+    def _line(self, name: str) -> str:
+        return self.commands[name].short_help or ""
 
 
 class GroupedCommand(TyperCommand):
@@ -61,7 +83,12 @@ def typer_parameter(spec: ParameterSpec) -> inspect.Parameter:
     if spec.has_many_choices:
         help_text += f" One of {', '.join(spec.choices)}."
     if spec.is_argument:
-        information = typer.Argument(help=help_text, metavar=spec.name.upper(), show_default=False)
+        information = typer.Argument(
+            help=help_text,
+            metavar=spec.name.upper(),
+            show_default=False,
+            autocompletion=complete_choices(spec),
+        )
     else:
         name = (
             f"{spec.option}/--no-{spec.option[2:]}"
@@ -75,7 +102,13 @@ def typer_parameter(spec: ParameterSpec) -> inspect.Parameter:
             help_text += f" [default: {default_text(spec)}]"
         short = [f"-{spec.name}"] if len(spec.name) == 1 else []
         information = typer.Option(
-            name, *short, help=help_text, metavar=metavar, rich_help_panel=panel, show_default=False
+            name,
+            *short,
+            help=help_text,
+            metavar=metavar,
+            rich_help_panel=panel,
+            show_default=False,
+            autocompletion=complete_choices(spec),
         )
     kind: Any = bool | None if spec.is_flag else list[str] | None if is_repeated(spec) else str | None
     default: Any = None
@@ -100,19 +133,44 @@ def default_text(spec: ParameterSpec) -> str:
     return str(spec.default)
 
 
-def common_parameters() -> list[inspect.Parameter]:
-    """Return the options that every command has: ``--json``, ``--quiet``, ``--debug``."""
+def common_parameters(defaults: Mapping[str, bool]) -> list[inspect.Parameter]:
+    """Return the options that every command has: ``--json``, ``--quiet``, ``--debug``, ``--config``, ``--show-config``.
 
-    def flag(name: str, *decls: str, text: str) -> inspect.Parameter:
-        information = typer.Option(*decls, help=text, rich_help_panel=COMMON)
+    Parameters
+    ----------
+    defaults : mapping of str to bool
+        What a configuration file sets; such a flag can be taken back by its ``--no-``.
+    """
+
+    def flag(name: str, *short: str, text: str) -> inspect.Parameter:
+        default = defaults.get(name, False)
+        decls = [f"--{name}/--no-{name}" if default else f"--{name}", *short]
+        information = typer.Option(*decls, help=text, rich_help_panel=COMMON, show_default=False)
         return inspect.Parameter(
-            name, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Annotated[bool, information]
+            f"evfr_{name.replace('-', '_')}",
+            inspect.Parameter.KEYWORD_ONLY,
+            default=default,
+            annotation=Annotated[bool, information],
         )
 
+    config = typer.Option(
+        "--config",
+        metavar="FILE",
+        help="Take options that are not given from this TOML file; none takes none. Without it EVFR_CONFIG names "
+        "the file, else evfr.toml in this folder is taken.",
+        rich_help_panel=COMMON,
+    )
     return [
-        flag("evfr_json", "--json", text="Print the result as JSON, for programs."),
-        flag("evfr_quiet", "--quiet", "-q", text="No progress, no warnings; errors are still shown."),
-        flag("evfr_debug", "--debug", text="Show the trace of an error."),
+        flag("json", text="Print the result as JSON, for programs."),
+        flag("quiet", "-q", text="No progress, no warnings; errors are still shown."),
+        flag("debug", text="Show the trace of an error."),
+        inspect.Parameter(
+            "evfr_config",
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None,
+            annotation=Annotated[str | None, config],
+        ),
+        flag("show-config", text="Show each option, its value and where that comes from; run nothing."),
     ]
 
 

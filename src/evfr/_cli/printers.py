@@ -16,7 +16,7 @@ from evfr._cli.terminal import make_console, printable
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["PRINTERS"]
+__all__ = ["PRINTERS", "print_table"]
 
 MOST_ROWS = 50
 INSPECT_NAMED = {"frames", "fps", "GOP", "types", "MVs", "problems"}
@@ -33,7 +33,7 @@ def print_inspect(result: Any) -> None:
     headers = ("file", "codec", "size", "frames", "fps", "duration", "GOP", "types", "MVs", "problems")
     rows = [_inspect_row(video) for video in result.videos]
     if _fits(headers, rows):
-        _print_table(headers, rows)
+        print_table(headers, rows)
         return
     for path, *cells in rows:
         facts = [
@@ -111,7 +111,7 @@ def print_score(result: Any) -> None:
                     ", ".join(notes),
                 )
             )
-    _print_table(headers, rows)
+    print_table(headers, rows)
 
 
 def print_embed(result: Any) -> None:
@@ -122,7 +122,7 @@ def print_embed(result: Any) -> None:
         rows.append(
             (video.video_id, str(video.frame_count), str(video.vector_count), ", ".join(filter(None, notes)))
         )
-    _print_table(("video", "frames", "vectors", "notes"), rows)
+    print_table(("video", "frames", "vectors", "notes"), rows)
     if len(result.videos) > MOST_ROWS:
         _write_lines([f"... and {len(result.videos) - MOST_ROWS} more; --json shows all"])
     _write_lines(
@@ -140,7 +140,7 @@ def print_select(result: Any) -> None:
         _print_plan(result.plan)
         return
     inputs = result.manifest["inputs"]
-    _print_table(
+    print_table(
         ("video", "frames", "selected", "method", "dynamicity", "notes"),
         [_select_row(entry) for entry in inputs[:MOST_ROWS]],
     )
@@ -149,7 +149,7 @@ def print_select(result: Any) -> None:
         _write_lines([f"... and {len(inputs) - MOST_ROWS} more; --json shows all"])
     if result.reduced:
         parts = [(f"S{stride}", str(len(part)), _folder(part)) for stride, part in result.reduced]
-        _print_table(("dataset", "frames", "folder"), parts)
+        print_table(("dataset", "frames", "folder"), parts)
         return
     total = sum(entry["frame_count"] for entry in inputs)
     _write_lines([f"{len(result)} of {total} frames selected"])
@@ -158,7 +158,7 @@ def print_select(result: Any) -> None:
         rows = [
             (f["video_id"], str(f["frame_index"]), f"{f['time_seconds']:.3f}", f["reason"]) for f in frames
         ]
-        _print_table(("video", "frame", "seconds", "reason"), rows)
+        print_table(("video", "frame", "seconds", "reason"), rows)
         _write_lines(["nothing was written; --out DIR writes the images, the manifest and the report"])
         return
     for word, name in WRITTEN.items():
@@ -182,7 +182,7 @@ def _print_plan(plan: Any) -> None:
         state = entry["problem"] or ("in the store" if entry["is_cached"] else "to be decoded")
         claimed = entry["claimed_frames"]
         rows.append((entry["video_id"], "?" if claimed is None else str(claimed), state))
-    _print_table(("video", "frames (claimed)", "state"), rows)
+    print_table(("video", "frames (claimed)", "state"), rows)
     seconds = "an unknown time" if plan["seconds"] is None else f"about {format_seconds(plan['seconds'])}"
     _write_lines(
         [
@@ -250,7 +250,7 @@ def print_search(result: Any) -> None:
             (str(h.rank), f"{h.distance:.4f}", h.video_id, str(h.frame_index), f"{h.time_seconds:.3f}")
             for h in hits[:MOST_ROWS]
         ]
-        _print_table(("rank", "distance", "video", "frame", "seconds"), cells)
+        print_table(("rank", "distance", "video", "frame", "seconds"), cells)
         if len(hits) > MOST_ROWS:
             _write_lines([f"... and {len(hits) - MOST_ROWS} more; --json shows all"])
     note = f"{result.metric} of {result.model.name} over {result.row_count} frames, {result.index}"
@@ -264,7 +264,7 @@ def print_dedup(result: Any) -> None:
         (v.video_id, str(v.frame_count), str(v.kept_count), str(v.dropped_count), str(v.unusable_count or ""))
         for v in result.videos[:MOST_ROWS]
     ]
-    _print_table(("video", "frames", "kept", "dropped", "no distance"), rows)
+    print_table(("video", "frames", "kept", "dropped", "no distance"), rows)
     if len(result.videos) > MOST_ROWS:
         _write_lines([f"... and {len(result.videos) - MOST_ROWS} more; --json shows all"])
     kept, dropped = result.kept.num_rows, result.dropped.num_rows
@@ -279,10 +279,15 @@ def print_summary(result: Any) -> None:
     _write_lines(str(result).split("\n"))
 
 
+def print_text(result: Any) -> None:
+    """Write a result that is a text for a program as it is."""
+    sys.stdout.write(str(result))
+
+
 def print_doctor(result: Any) -> None:
     """Show a row per check and then what to do about those that fail."""
     rows = [(check.status, check.name, check.found) for check in result.checks]
-    _print_table(("", "check", "found"), rows)
+    print_table(("", "check", "found"), rows)
     for check in result.checks:
         if check.advice:
             _write_lines([f"{check.name}: {check.advice}"])
@@ -323,7 +328,8 @@ def _fits(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
     return console.measure(_table(headers, rows), options=wide).maximum <= console.width
 
 
-def _print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Show rows of cells below headers; no cell can break a line."""
     console = make_console()
     with console.capture() as captured:
         console.print(_table(headers, rows))
@@ -355,6 +361,8 @@ PRINTERS: dict[str, Callable[[Any], None]] = {
     "compact": print_summary,
     "verify": print_summary,
     "plot": print_summary,
+    "view": print_summary,
     "doctor": print_doctor,
+    "completion": print_text,
     "demo": print_select,
 }
