@@ -219,7 +219,7 @@ def test_limits_of_zips(tmp_path, monkeypatch):
         open_place(zipped(tmp_path / "a.zip", ("a", b""), ("b", b"")))
     place = ZipPlace(zipped(tmp_path / "b.zip", ("a.png", b"12345")))
     place._members["a.png"].file_size = 9
-    with place, pytest.raises(AnnotationError, match=r"member 'a.png' is not as long as stated|is broken"):
+    with place, pytest.raises(AnnotationError, match=r"member 'a.png' is broken"):
         place.read("a.png")
 
 

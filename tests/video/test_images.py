@@ -242,7 +242,7 @@ def test_encrypted_and_broken_zips_are_refused(tmp_path: Path) -> None:
     place = data.index(b"PK\1\2")
     data[place + 8] |= 1
     (tmp_path / "sealed.zip").write_bytes(data)
-    refused(tmp_path / "sealed.zip", "it is encrypted")
+    refused(tmp_path / "sealed.zip", "is encrypted")
 
 
 def test_zip_member_with_a_wrong_checksum_keeps_its_place(tmp_path: Path) -> None:

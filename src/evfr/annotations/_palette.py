@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from evfr._core.picture_formats import picture_formats
 from evfr.errors import AnnotationError
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def _open(data: bytes, where: str) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit below is ours
-            image = Image.open(io.BytesIO(data))
+            image = Image.open(io.BytesIO(data), formats=picture_formats("GIF"))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise AnnotationError(f"{where} is no readable picture: {error}") from error
     if image.width * image.height > _PIXELS_MOST:

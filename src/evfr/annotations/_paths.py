@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import stat
 import zipfile
-import zlib
 from pathlib import Path
 from typing import Protocol, Self
 
 from evfr._core.natural import natural_key
+from evfr._core.zip_members import check_member, open_zip, read_member
 from evfr.errors import AnnotationError
 
 __all__ = ["FolderPlace", "Place", "ZipPlace", "open_place", "read_bytes", "safe_name"]
@@ -18,8 +18,6 @@ FILE_BYTES_MOST = 4 << 30
 """Larger label files are refused: whatever is in them, it is not one video collection's labels as text."""
 _MEMBER_BYTES_MOST = 1 << 30
 _MEMBERS_MOST = 2_000_000
-_RATIO_MOST = 200
-_RATIO_FROM_BYTES = 1 << 24
 
 
 def safe_name(name: object, where: str) -> str:
@@ -142,9 +140,9 @@ class ZipPlace:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            self._zip = zipfile.ZipFile(path)
-        except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError, EOFError) as error:
-            raise AnnotationError(f"{path} is a broken zip: {error}") from error
+            self._zip = open_zip(path)
+        except zipfile.BadZipFile as error:
+            raise AnnotationError(f"{path} is a broken zip: {error}; copy it again") from error
         try:
             self._members = self._checked()
         except BaseException:
@@ -163,11 +161,10 @@ class ZipPlace:
                 continue
             if name in chosen:
                 raise AnnotationError(f"{self.path} has two members {name!r}; unpack it by hand to check")
-            if member.flag_bits & 0x1:
-                raise AnnotationError(f"{self.path} is encrypted; unpack it and give the folder")
-            is_swollen = member.file_size > _RATIO_MOST * max(member.compress_size, 1)
-            if (is_swollen and member.file_size > _RATIO_FROM_BYTES) or member.file_size > _MEMBER_BYTES_MOST:
-                raise AnnotationError(f"{self.path}: member {name!r} unpacks to far more than it takes")
+            try:
+                check_member(member)
+            except zipfile.BadZipFile as error:
+                raise AnnotationError(f"{self.path}: {error}; unpack it and give the folder") from error
             chosen[name] = member
         return chosen
 
@@ -175,22 +172,12 @@ class ZipPlace:
         """Return the bytes of one member."""
         if name not in self._members:
             raise AnnotationError(f"{self.path} has no member {name!r}")
-        member = self._members[name]
         try:
-            with self._zip.open(member) as file:
-                data = file.read(member.file_size + 1)
-        except (
-            zipfile.BadZipFile,
-            zlib.error,
-            OSError,
-            EOFError,
-            NotImplementedError,
-            RuntimeError,
-        ) as error:
-            raise AnnotationError(f"{self.path}: member {name!r} is broken: {error}") from error
-        if len(data) != member.file_size:
-            raise AnnotationError(f"{self.path}: member {name!r} is not as long as stated")
-        return data
+            return read_member(self._zip, self._members[name])
+        except zipfile.BadZipFile as error:
+            raise AnnotationError(
+                f"{self.path}: member {name!r} is broken: {error}; copy the zip again"
+            ) from error
 
     def __enter__(self) -> Self:
         return self

@@ -60,12 +60,14 @@ class ImageFolderDataset:
         """Return (image, index): a PIL image in RGB, or what the transform makes of it."""
         from PIL import Image
 
+        from evfr._core.picture_formats import picture_formats
+
         if not 0 <= index < len(self):
             raise IndexError(f"index {index} is not in 0..{len(self) - 1}")
         try:
-            with Image.open(self.image_paths[index]) as file:
+            with Image.open(self.image_paths[index], formats=picture_formats("GIF")) as file:
                 image = file.convert("RGB")
-        except OSError as error:
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             raise InputError(f"cannot read the image {self.image_paths[index]}: {error}") from error
         if self.transform is None or self.disable_transform:
             return image, index

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from evfr._core.labelled import FrameObjects
 from evfr._core.masks import Rle
@@ -59,8 +59,8 @@ def read_results(
         raise InputError(
             f"the command ended well but left no {path}: {error.strerror}; it must write COCO results there"
         ) from error
-    except ValueError as error:
-        raise InputError(f"{path} is no JSON: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is no JSON: {error!s:.200}") from error
     if not isinstance(entries, list):
         raise InputError(f"{path} must be a list of COCO results, got {type(entries).__name__}")
     by_id = {frame.image_id: frame for frame in frames}
@@ -126,23 +126,25 @@ def read_masks(
     found = [np.zeros(clip.ids.shape, np.uint8) for clip in clips]
     for frame in frames:
         path = folder / frame.name
+        clip = clips[frame.clip]
         try:
-            with Image.open(io.BytesIO(path.read_bytes())) as picture:
-                mode, plane = picture.mode, np.asarray(picture)
+            # Its size is checked before its pixels are decoded: the command is the user's, what it wrote is not known.
+            with Image.open(io.BytesIO(path.read_bytes()), formats=["PNG"]) as picture:
+                mode, size = picture.mode, (picture.height, picture.width)
+                plane = np.asarray(picture) if size == clip.ids.shape[1:] else np.zeros((0, 0), np.uint8)
         except FileNotFoundError as error:
             others = sorted(other.name for other in folder.glob("*.png"))
             there = f"it has {len(others)} others, for example {others[0]}" if others else "it has none"
             raise InputError(
                 f"the command ended well but {folder} lacks {frame.name}, the mask of that image ({there})"
             ) from error
-        except (OSError, UnidentifiedImageError) as error:
-            raise InputError(f"{path} cannot be read: {error}") from error
-        clip = clips[frame.clip]
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            raise InputError(f"{path} cannot be read as PNG: {error}") from error
         if mode not in ("L", "P"):
             raise InputError(f"{path} must be 8 bit grey or palette, with classes as values, got mode {mode}")
-        if plane.shape != clip.ids.shape[1:]:
+        if size != clip.ids.shape[1:]:
             raise InputError(
-                f"{path} is {plane.shape[1]}x{plane.shape[0]}, its image {clip.ids.shape[2]}x{clip.ids.shape[1]}"
+                f"{path} is {size[1]}x{size[0]}, its image {clip.ids.shape[2]}x{clip.ids.shape[1]}"
             )
         if plane.max() > len(clip.classes):
             raise InputError(
@@ -166,14 +168,18 @@ def _objects(rows: list[tuple[int, list[float], Rle | None, float]]) -> FrameObj
 def _whole(entry: dict[str, Any], name: str, where: str) -> int:
     value = entry.get(name)
     if isinstance(value, bool) or not isinstance(value, int):
-        raise InputError(f"{where}: {name} must be a whole number, got {value!r}")
+        raise InputError(f"{where}: {name} must be a whole number, got {value!r:.80}")
     return value
 
 
 def _number(value: Any, where: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise InputError(f"{where} must be a finite number, got {value!r}")
-    return float(value)
+    try:
+        number = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise InputError(f"{where} must be a finite number, got {value!r:.80}")
+    return number
 
 
 def _mask(value: Any, size: tuple[int, ...], where: str) -> Rle | None:
@@ -193,7 +199,7 @@ def _box(value: Any, mask: Rle | None, where: str) -> list[float]:
     if value is None and mask is not None:
         return list(mask.box_xyxy)
     if not isinstance(value, list) or len(value) != 4:
-        raise InputError(f"{where}: bbox must be x, y, width, height, got {value!r}")
+        raise InputError(f"{where}: bbox must be x, y, width, height, got {value!r:.80}")
     x, y, width, height = (_number(part, f"{where}: bbox") for part in value)
     if width < 0 or height < 0:
         raise InputError(f"{where}: bbox must have a width and height of 0 or more, got {value}")

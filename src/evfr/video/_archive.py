@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 import stat
 import zipfile
-import zlib
 from typing import TYPE_CHECKING, Protocol
 
+from evfr._core.zip_members import check_member, open_zip, read_member
 from evfr.errors import ProblemCode, VideoError
 from evfr.video._bytes import open_bytes, size_of
 from evfr.video._container import fail, open_descriptor
@@ -25,8 +25,6 @@ __all__ = ["FolderImages", "ImageStore", "ZipImages"]
 
 _MEMBERS_MOST = 1_000_000
 _MEMBER_BYTES_MOST = 1 << 30
-_RATIO_MOST = 200
-_RATIO_FROM_BYTES = 1 << 24
 _TOTAL_BYTES_MOST = 1 << 40
 
 
@@ -90,10 +88,10 @@ class ZipImages:
         try:
             self.size_bytes = size_of(path)
             try:
-                self._zip = zipfile.ZipFile(self._file)
-                members = [m for m in self._zip.infolist() if not m.is_dir()]
-            except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError, EOFError) as error:
+                self._zip = open_zip(self._file)
+            except zipfile.BadZipFile as error:
                 raise self._refuse(f"a broken zip ({error})") from error
+            members = [member for member in self._zip.infolist() if not member.is_dir()]
             self._members = self._checked(members)
             self.names = sorted(self._members, key=natural_key)
             if not self.names:
@@ -114,12 +112,13 @@ class ZipImages:
                 raise self._refuse("a member's path leads out of the archive")
             if parts[0] == "__MACOSX" or not is_image_name(parts[-1]):
                 continue
-            if member.flag_bits & 0x1:
-                raise self._refuse("it is encrypted")
+            if name in chosen:
+                raise self._refuse(f"two members are called {name[:200]!r}")
+            try:
+                check_member(member)
+            except zipfile.BadZipFile as error:
+                raise self._refuse(str(error)) from error
             total += member.file_size
-            is_swollen = member.file_size > _RATIO_MOST * max(member.compress_size, 1)
-            if (is_swollen and member.file_size > _RATIO_FROM_BYTES) or member.file_size > _MEMBER_BYTES_MOST:
-                raise self._refuse("a member unpacks to far more than it takes")
             chosen[name] = member
         if total > _TOTAL_BYTES_MOST:
             raise self._refuse("its images unpack to more than 1 TiB")
@@ -132,22 +131,10 @@ class ZipImages:
 
     def read(self, name: str) -> bytes:
         """Return the bytes of one image."""
-        member = self._members[name]
         try:
-            with self._zip.open(member) as file:
-                data = file.read(member.file_size + 1)
-        except (
-            zipfile.BadZipFile,
-            zlib.error,
-            OSError,
-            EOFError,
-            NotImplementedError,
-            RuntimeError,
-        ) as error:
+            return read_member(self._zip, self._members[name])
+        except zipfile.BadZipFile as error:
             raise BadImageError(f"the zip member is broken ({error})") from error
-        if len(data) != member.file_size:
-            raise BadImageError("the zip member is not as long as stated")
-        return data
 
     def close(self) -> None:
         """Close the zip."""

@@ -5,32 +5,24 @@ from __future__ import annotations
 import io
 import struct
 import warnings
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from evfr._core.picture_formats import picture_formats
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = ["BadImageError", "decode_image"]
 
-# Named one by one: among Pillow's other formats are some that run programs (EPS calls Ghostscript).
-_FORMATS = ("JPEG", "PNG", "BMP", "DIB", "TIFF", "WEBP", "PPM", "TGA", "JPEG2000", "AVIF")
 _PNG_HEAD = b"\x89PNG\r\n\x1a\n"
 
 
 class BadImageError(Exception):
     """An image that cannot be decoded; the text says why. It stays inside this family."""
-
-
-@cache
-def _formats() -> tuple[str, ...]:
-    """Return those of the formats that this build of Pillow has."""
-    Image.init()
-    return tuple(name for name in _FORMATS if name in Image.OPEN)
 
 
 def decode_image(data: bytes, *, max_pixels: int) -> NDArray[np.uint8]:
@@ -62,7 +54,7 @@ def decode_image(data: bytes, *, max_pixels: int) -> NDArray[np.uint8]:
         with warnings.catch_warnings():
             # Pillow only warns where we refuse, and warns about harmless metadata.
             warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(data), formats=_formats()) as image:
+            with Image.open(io.BytesIO(data), formats=picture_formats()) as image:
                 if image.width * image.height > max_pixels:
                     raise BadImageError(f"{image.width}x{image.height} is more than {max_pixels} pixels")
                 if _is_deep(data, image):
@@ -131,6 +123,9 @@ def _deep(data: bytes, image: Image.Image) -> NDArray[np.uint8]:
 
 def _deep_tiff(data: bytes, max_pixels: int) -> NDArray[np.uint8]:
     """Decode TIFF forms that Pillow does not know (16-bit colour)."""
+    width, height = _tiff_size(data)
+    if width * height > max_pixels:  # OpenCV would take the memory first
+        raise BadImageError(f"{width}x{height} is more than {max_pixels} pixels")
     try:
         samples = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error as error:
@@ -140,6 +135,23 @@ def _deep_tiff(data: bytes, max_pixels: int) -> NDArray[np.uint8]:
     if samples.shape[0] * samples.shape[1] > max_pixels:
         raise BadImageError(f"{samples.shape[1]}x{samples.shape[0]} is more than {max_pixels} pixels")
     return _swap(samples)
+
+
+def _tiff_size(data: bytes) -> tuple[int, int]:
+    """Return the width and height that the first directory claims."""
+    order = "<" if data[:2] == b"II" else ">"
+    sides = {256: 0, 257: 0}
+    try:
+        (start,) = struct.unpack_from(f"{order}I", data, 4)
+        (count,) = struct.unpack_from(f"{order}H", data, start)
+        for place in range(start + 2, start + 2 + 12 * count, 12):
+            tag, kind = struct.unpack_from(f"{order}HH", data, place)
+            if tag in sides and kind in (3, 4):
+                (side,) = struct.unpack_from(f"{order}{'H' if kind == 3 else 'I'}", data, place + 8)
+                sides[tag] = max(sides[tag], side)
+    except struct.error as error:
+        raise BadImageError("a TIFF that is cut off") from error
+    return sides[256], sides[257]
 
 
 def _swap(samples: NDArray[Any]) -> NDArray[np.uint8]:
