@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import keyword
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -116,8 +117,9 @@ def test_a_method_is_chosen_by_a_key_of_its_dict(command: str) -> None:
 @pytest.mark.parametrize("command", cli.COMMANDS)
 def test_command_is_named_as_its_function_and_module(command: str) -> None:
     module, _, function = cli.COMMANDS[command].partition(":")
-    assert function == command
-    assert module in (f"evfr.verbs.{command}", f"evfr.experiments.{command}")
+    name = f"{command}_" if keyword.iskeyword(command) else command  # `import` is no name in Python
+    assert function == name
+    assert module in (f"evfr.verbs.{name}", f"evfr.experiments.{name}")
     assert command in PRINTERS
     assert cli.load(cli.COMMANDS[command]).__doc__
 

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from evfr.verbs.dedup import dedup
     from evfr.verbs.embed import embed
     from evfr.verbs.evaluate import evaluate
+    from evfr.verbs.export import export
     from evfr.verbs.extract import extract
+    from evfr.verbs.import_ import import_
     from evfr.verbs.inspect import inspect
     from evfr.verbs.overlay import overlay
     from evfr.verbs.propagate import propagate
@@ -43,7 +45,9 @@ _EXPORTS = {
     "embed": "evfr.verbs.embed",
     "evaluate": "evfr.verbs.evaluate",
     "experiment": "evfr.experiments.experiment",
+    "export": "evfr.verbs.export",
     "extract": "evfr.verbs.extract",
+    "import_": "evfr.verbs.import_",
     "inspect": "evfr.verbs.inspect",
     "open_video": "evfr.video",
     "overlay": "evfr.verbs.overlay",
@@ -81,7 +85,9 @@ __all__ = [
     "embed",
     "evaluate",
     "experiment",
+    "export",
     "extract",
+    "import_",
     "inspect",
     "open_video",
     "overlay",

@@ -20,6 +20,8 @@ JOBS: dict[str, dict[str, str]] = {
     },
     "Label them": {
         "propose": "evfr.verbs.propose:propose",
+        "export": "evfr.verbs.export:export",
+        "import": "evfr.verbs.import_:import_",
     },
     "Carry labels": {
         "propagate": "evfr.verbs.propagate:propagate",

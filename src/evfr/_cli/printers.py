@@ -348,6 +348,8 @@ PRINTERS: dict[str, Callable[[Any], None]] = {
     "extract": print_extract,
     "propagate": print_propagate,
     "propose": print_summary,
+    "export": print_summary,
+    "import": print_summary,
     "reduce": print_summary,
     "evaluate": print_summary,
     "overlay": print_summary,

@@ -49,6 +49,7 @@ def read_cvat(
     width: int | None = None,
     height: int | None = None,
     video_id: str | None = None,
+    stills: bool = False,
 ) -> VideoAnnotations:
     """Read CVAT's own format, "CVAT for video 1.1" or "CVAT for images 1.1".
 
@@ -62,6 +63,8 @@ def read_cvat(
         Size of the pictures, where the file does not say it (old exports).
     video_id : str or None
         Name of the video; None: of the task, else of the file.
+    stills : bool
+        For images: each image is a video of one frame, named by its file, so that they may differ in size.
 
     Returns
     -------
@@ -112,6 +115,13 @@ def read_cvat(
             f"{path} has both tracks and images; export it as 'CVAT for video' or 'CVAT for images'"
         )
     is_skipping = unsupported == "skip"
+    if stills:
+        if tracks:
+            raise AnnotationError(
+                f"{path} has tracks, which name frames by numbers; export it as 'CVAT for images 1.1', which names "
+                "the pictures"
+            )
+        return _from_stills(path, images, job, is_skipping)
     if images or (not tracks and _text(root, "mode") == "annotation"):
         return _from_images(path, images, job, is_skipping)
     return _from_tracks(path, tracks, job, is_skipping)
@@ -278,6 +288,24 @@ def _from_images(path: Path, images: list[Element], job: Job, is_skipping: bool)
     names = () if is_video else tuple(frames[frame] for frame in index)
     video = AnnotatedVideo(job.name, size[1], size[0], np.array(index, np.int64), file_names=names)
     return VideoAnnotations.build([video], categories, rows)
+
+
+def _from_stills(path: Path, images: list[Element], job: Job, is_skipping: bool) -> VideoAnnotations:
+    categories = _labels([shape for image in images for shape in image], job)
+    ids = {category.name: category.category_id for category in categories}
+    videos: list[AnnotatedVideo] = []
+    rows: list[ObjectRow] = []
+    for place, image in enumerate(images):
+        where = f"{path}, image {shown(image.get('name'))}, the {place + 1}. in the file"
+        name = safe_name(image.get("name"), where)
+        height, width = (whole(image.get(key), where, f"the {key}", least=1) for key in ("height", "width"))
+        videos.append(AnnotatedVideo(name, width, height, np.zeros(1, np.int64), file_names=(name,)))
+        still = job._replace(name=name)
+        rows += _image_rows(image, where, 0, still, (height, width), ids, is_skipping)
+    try:
+        return VideoAnnotations.build(videos, categories, rows)
+    except AnnotationError as error:
+        raise AnnotationError(f"{path}: {error}") from error
 
 
 def _image_rows(

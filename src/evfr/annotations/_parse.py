@@ -307,6 +307,8 @@ def split_facts(row: ObjectRow, attributes: Iterable[tuple[str, Any]], where: st
     rest: dict[str, str | int | float | bool] = {}
     found: dict[str, Any] = {}
     for name, value in attributes:
+        if name.startswith("evfr_") and value == "":
+            continue  # a tool shows every attribute of a class, also on objects that a person drew
         if name == "evfr_source":
             if value not in SOURCES:
                 raise AnnotationError(f"{where}: evfr_source must be one of {SOURCES}, got {shown(value)}")

@@ -43,7 +43,7 @@ def read_yolo(
     shape: Shape = "box",
     extra: Extra = "none",
     names: Sequence[str] | Mapping[int, str] | None = None,
-    size: tuple[int, int] | None = None,
+    size: tuple[int, int] | Callable[[str], tuple[int, int]] | None = None,
     folder: str | None = None,
     pattern: str = "{frame:06d}.txt",
     start: int = 0,
@@ -66,8 +66,9 @@ def read_yolo(
         What stands at the end of each line. It cannot be told from the numbers, so it must be said.
     names : sequence of str or mapping of int to str, optional
         Names of the classes; otherwise ``names:`` of ``data.yaml`` or the lines of ``classes.txt``.
-    size : (int, int), optional
-        Width and height of the pictures in pixels; otherwise that of the pictures of the same names in ``images``.
+    size : (int, int) or callable, optional
+        Width and height of the pictures in pixels, or what returns them for the path of a text file; otherwise those
+        of the pictures of the same names in ``images``.
     folder : str, optional
         Where the text files lie; ``labels`` otherwise, if it is there.
     pattern, start, stride, first_frame, parse, frames, video_id
@@ -126,7 +127,10 @@ def read_yolo(
         rows: list[ObjectRow] = []
         for item in places:
             where = f"{path}: {found[item.name]}"
-            own = size or (sizes.of(item.name, where) if sizes else (0, 0))
+            if sizes is None:
+                own = size(item.name) if callable(size) else size or (0, 0)
+            else:
+                own = sizes.of(item.name, where)
             if whole.setdefault(item.video_id, own) != own:
                 raise AnnotationError(
                     f"{where}: its picture has {own[0]}x{own[1]} pixels, those before "
