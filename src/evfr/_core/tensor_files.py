@@ -84,7 +84,7 @@ def tensor_names(path: Path) -> set[str]:
             header = json.loads(file.read(length)) if length < 1 << 27 else None
     except OSError as error:
         raise InputError(f"cannot read the weights {path}: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is no safetensors file") from error
     if not isinstance(header, dict):
         raise InputError(f"{path} is no safetensors file")
@@ -137,4 +137,11 @@ def read_state_dict(path: Path, *, extra: str) -> dict[str, Any]:
             found = found[wrapper]
     if not isinstance(found, Mapping) or not all(torch.is_tensor(value) for value in found.values()):
         raise InputError(f"{path} holds no state_dict (names to tensors)")
+    for name, value in found.items():
+        # A stride of 0 makes one number stand for any size, and whatever copies the tensor takes that much memory.
+        if value.layout != torch.strided or value.nbytes > value.untyped_storage().nbytes():
+            raise InputError(
+                f"{path}: the tensor {name!r:.80} claims {tuple(value.shape)}, more than the file holds; save it again "
+                "as .safetensors"
+            )
     return dict(found)

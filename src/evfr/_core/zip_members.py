@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import lzma
 import zipfile
 import zlib
-from typing import TYPE_CHECKING, BinaryIO
+from typing import IO, TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["check_member", "open_zip", "read_member"]
+__all__ = ["check_member", "open_zip", "opened_member", "read_member"]
 
 _MEMBER_BYTES_MOST = 1 << 30
 _RATIO_MOST = 200
@@ -63,11 +65,18 @@ def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
     zipfile.BadZipFile
         If it is broken, or not as long as the zip's directory says.
     """
-    try:
-        with archive.open(member) as file:
-            data = file.read(member.file_size + 1)
-    except _DAMAGED as error:
-        raise zipfile.BadZipFile(str(error)) from error
+    with opened_member(archive, member) as file:
+        data = file.read(member.file_size + 1)
     if len(data) != member.file_size:
         raise zipfile.BadZipFile("it is not as long as the zip says")
     return data
+
+
+@contextlib.contextmanager
+def opened_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Iterator[IO[bytes]]:
+    """Open a member; whatever its damage raises in the block becomes ``zipfile.BadZipFile``."""
+    try:
+        with archive.open(member) as file:
+            yield file
+    except _DAMAGED as error:
+        raise zipfile.BadZipFile(str(error)) from error

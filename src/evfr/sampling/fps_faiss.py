@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from evfr._core.distances import usable_rows
 from evfr._core.lazy import require
+from evfr._core.npz import DAMAGED, read_npz
 from evfr.errors import InputError
 from evfr.sampling._farthest import farthest
 
@@ -108,12 +108,11 @@ class FarthestPointSampler:
 
     def _load(self, path: str | Path) -> NDArray[Any]:
         try:
-            with np.load(path) as file:
-                return np.atleast_2d(np.asarray(file[self.npz_key]))
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise InputError(f"cannot read {path}: {error}") from error
+            return np.atleast_2d(read_npz(Path(path))[self.npz_key])
         except KeyError as error:
             raise InputError(f"{path} has no array {self.npz_key!r}; name it by npz_key=") from error
+        except DAMAGED as error:
+            raise InputError(f"cannot read {path} as a file of numpy.savez: {error}") from error
 
     def _sample_on_gpu(
         self, rows: NDArray[Any], candidates: NDArray[np.int64], first: int, k: int
