@@ -5,39 +5,20 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import evfr
-from evfr import cli
-from evfr._cli import printers
 from helpers import fake_verbs
-
-Run = Callable[..., tuple[int, str, str]]
+from helpers.command_line import Run, make_run, use_fake_verbs
 
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Return a function that runs a command line in this process: (exit code, stdout, stderr)."""
-    commands = {"pick": "helpers.fake_verbs:pick", "fail": "helpers.fake_verbs:fail"}
-    monkeypatch.setattr(cli, "COMMANDS", commands)
-    family = cli.MethodFamily("method", "method_options", "helpers.fake_verbs:METHODS", ("seed", "cuts"))
-    monkeypatch.setattr(cli, "METHODS", {"pick": family})
-    monkeypatch.setattr(printers, "PRINTERS", dict.fromkeys(commands, printers.print_summary))
-    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
-    monkeypatch.setenv("COLUMNS", "80")
-    fake_verbs.CALLS.clear()
-
-    def call(*words: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as exit_:
-            cli.main(words)
-        out, err = capsys.readouterr()
-        assert isinstance(exit_.value.code, int)
-        return exit_.value.code, out, err
-
-    return call
+    """Return a function that runs a command line over verbs without video."""
+    use_fake_verbs(monkeypatch)
+    return make_run(monkeypatch, capsys)
 
 
 def test_no_command_prints_help(run: Run) -> None:
