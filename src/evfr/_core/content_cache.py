@@ -54,7 +54,7 @@ def cached_hash(folder: Path, path: Path, compute: Callable[[Path], str]) -> str
         known = json.loads(file.read_bytes())
         if known["identity"] == list(before) and known["check"] == digest_of(known["hash"], *before):
             return str(known["hash"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         pass  # a cache: whatever is not exactly right is computed again
     value = compute(path)
     if _identity(path) == before and (_is_remote(path) or time.time_ns() - max(before[2:4]) > _RACY_NS):

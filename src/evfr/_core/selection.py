@@ -272,6 +272,13 @@ def read_manifest(path: str | Path) -> dict[str, Any]:
             raise SelectionFileError(
                 f"{path}: each input needs a video_id and a path; the file was edited or cut"
             )
+    for item in data["problems"]:
+        try:
+            Problem.from_dict(item)
+        except (KeyError, TypeError, ValueError) as error:
+            raise SelectionFileError(
+                f"{path}: {item!r:.200} is no problem as evfr writes it; the file was edited or cut"
+            ) from error
     return data
 
 

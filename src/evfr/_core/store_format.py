@@ -257,7 +257,7 @@ def _parse_footer(path: Path, file: pq.ParquetFile) -> tuple[StoreKey, dict[str,
             raise damage(path, f"it has store schema {meta['schema']}, this evfr reads {STORE_SCHEMA}")
         key = StoreKey(meta["stage"], meta["video_hash"], canonical(meta["parameters"], "parameters"))
         return key, meta["metadata"]
-    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, pa.ArrowException) as error:
         raise damage(path, f"its metadata cannot be read ({error})") from error
 
 

@@ -59,10 +59,14 @@ class Problem:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Problem:
-        """Build a problem from `to_dict`'s output."""
-        return cls(
-            ProblemCode(data["code"]), data["message"], data["source"], data["frame_index"], data["count"]
-        )
+        """Build a problem from `to_dict`'s output; ValueError, KeyError or TypeError if it is none."""
+        index, count = data["frame_index"], data["count"]
+        texts = data["message"], data["source"]
+        if not all(isinstance(text, str) for text in texts) or type(count) is not int:
+            raise TypeError(f"a problem has a message, a source and a count, got {data!r:.200}")
+        if index is not None and type(index) is not int:
+            raise TypeError(f"the frame_index of a problem is a whole number or null, got {index!r:.80}")
+        return cls(ProblemCode(data["code"]), *texts, index, count)
 
 
 class FrameView(Protocol):

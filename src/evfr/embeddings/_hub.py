@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,7 +70,7 @@ def open_checkpoint(name: str, revision: str | None = None) -> Checkpoint:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{folder} is no model folder: config.json: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{folder} is no model folder: config.json is no JSON: {error}") from error
     if not isinstance(config, dict) or not isinstance(config.get("model_type"), str):
         raise InputError(f"{folder} is no model folder: config.json names no model_type")
@@ -136,8 +137,11 @@ def _weight_files(folder: Path, said: str) -> tuple[Path, ...]:
     if index.is_file():
         try:
             names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-        except (ValueError, LookupError, AttributeError, TypeError) as error:
+        except (OSError, ValueError, LookupError, AttributeError, TypeError, RecursionError) as error:
             raise InputError(f"{index} is no index of safetensors files") from error
+        for name in names:
+            if not isinstance(name, str) or not re.fullmatch(r"[\w.-]{1,200}\.safetensors", name):
+                raise InputError(f"{index} must name files NAME.safetensors beside it, it names {name!r:.80}")
         missing = sorted(name for name in names if not (folder / name).is_file())
         if missing:
             raise InputError(f"{folder} lacks {missing[0]}, which {index.name} names")

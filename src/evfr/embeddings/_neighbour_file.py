@@ -100,7 +100,7 @@ def load_index(
         if facts.pop("hash") != _hash_of(path) or facts.pop("rows") != len(source):
             return None
         found = NeighbourIndex(source, device=device, **facts)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     index = faiss.read_index(str(path))
     if device == "gpu":

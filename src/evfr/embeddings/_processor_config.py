@@ -48,6 +48,8 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     },
 }
 """What each image processor of transformers takes where its JSON says nothing."""
+LARGEST_EDGE = 16_384
+"""No model takes pictures with a longer edge; a file that asks for one would only fill the memory."""
 SHORTEST_BY_NUMBER = ("BitImageProcessor", "CLIPImageProcessor", "ConvNextImageProcessor")
 """Old files give the size as one number: the shortest edge here, a square elsewhere."""
 
@@ -66,7 +68,7 @@ def preprocess_from_folder(folder: Path) -> Preprocess:
             continue
         try:
             config = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise InputError(f"cannot read {path}: {error}") from error
         config = config.get("image_processor", config) if isinstance(config, dict) else config
         if not isinstance(config, dict):
@@ -103,7 +105,7 @@ def preprocess_from_config(config: Mapping[str, Any]) -> Preprocess:
     values = {**DEFAULTS[kind], **{key: value for key, value in config.items() if value is not None}}
     if values.get("do_pad"):
         raise ValueError(f"{kind} with do_pad is not supported")
-    if values["resample"] not in FILTERS:
+    if not isinstance(values["resample"], int) or values["resample"] not in FILTERS:
         raise ValueError(f"resample must be one of Pillow's filters 0 to 5, got {values['resample']!r}")
     fit: Fit = "none"
     size: int | tuple[int, int] | None = None
@@ -111,16 +113,18 @@ def preprocess_from_config(config: Mapping[str, Any]) -> Preprocess:
     if values.get("do_resize", True):
         fit, size = _size(values["size"], kind)
         if kind == "ConvNextImageProcessor":
-            fit, size, crop = _convnext(size, float(values["crop_pct"]))
+            fit, size, crop = _convnext(size, _number(values["crop_pct"], "crop_pct"))
     if values.get("do_center_crop"):
-        crop = _pair(values["crop_size"])
+        crop = _pair(values.get("crop_size"))
     is_normalised = values.get("do_normalize", True)
     return Preprocess(
         fit,
         size,
         FILTERS[values["resample"]],
         crop,
-        rescale=float(values.get("rescale_factor", 1 / 255)) if values.get("do_rescale", True) else 1.0,
+        rescale=_number(values.get("rescale_factor", 1 / 255), "rescale_factor")
+        if values.get("do_rescale", True)
+        else 1.0,
         mean=_three(values["image_mean"]) if is_normalised else (0.0, 0.0, 0.0),
         std=_three(values["image_std"]) if is_normalised else (1.0, 1.0, 1.0),
     )
@@ -142,7 +146,7 @@ def _size(size: Any, kind: str) -> tuple[Fit, int | tuple[int, int]]:
     if isinstance(size, Mapping):
         size = {key: value for key, value in size.items() if value is not None}
         if set(size) == {"shortest_edge"} and isinstance(size["shortest_edge"], int):
-            return "shortest", size["shortest_edge"]
+            return "shortest", _edge(size["shortest_edge"])
         if set(size) == {"height", "width"}:
             return "exact", _pair(size)
     raise ValueError(f"size must be height and width, or the shortest edge, got {size!r}")
@@ -161,14 +165,26 @@ def _convnext(
 
 def _pair(size: Any) -> tuple[int, int]:
     if isinstance(size, int):
-        return size, size
+        return _edge(size), _edge(size)
     if not isinstance(size, Mapping) or not {"height", "width"} <= set(size):
         raise ValueError(f"crop_size must be height and width, got {size!r}")
-    return int(size["height"]), int(size["width"])
+    return _edge(size["height"]), _edge(size["width"])
+
+
+def _edge(value: Any) -> int:
+    if not isinstance(value, int) or not 1 <= value <= LARGEST_EDGE:
+        raise ValueError(f"a size must be a whole number of pixels, 1 to {LARGEST_EDGE}, got {value!r:.80}")
+    return value
+
+
+def _number(value: Any, name: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 1e-9 < abs(value) < 1e9:
+        raise ValueError(f"{name} must be a number other than 0, got {value!r:.80}")
+    return float(value)
 
 
 def _three(values: Any) -> tuple[float, float, float]:
-    numbers = [values] * 3 if isinstance(values, int | float) else list(values)
-    if len(numbers) != 3:
+    numbers = values if isinstance(values, list) else [values] * 3
+    if len(numbers) != 3 or not all(isinstance(one, int | float) and abs(one) < 1e9 for one in numbers):
         raise ValueError(f"image_mean and image_std must be three numbers, got {values!r}")
     return float(numbers[0]), float(numbers[1]), float(numbers[2])

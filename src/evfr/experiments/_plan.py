@@ -192,7 +192,7 @@ def read_plan(folder: Path) -> Plan:
         )
     except FileNotFoundError as error:
         raise InputError(f"{folder} holds no {PLAN}; make one with: evfr experiment plan {folder}") from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         raise InputError(
             f"{path} is no plan of evfr ({type(error).__name__}: {error}); plan again"
         ) from error

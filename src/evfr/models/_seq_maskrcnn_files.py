@@ -125,7 +125,7 @@ def read_settings(weights: Path) -> SeqSettings:
             f"{weights} needs {path.name} beside it, which says what the network is ({error.strerror}); "
             "evfr train seq-maskrcnn writes both"
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is no JSON: {error}") from error
     try:
         if note["kind"] != _KIND:
@@ -139,7 +139,7 @@ def read_settings(weights: Path) -> SeqSettings:
             int(note["memory_every"]),
             int(note["memory_limit"]),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise InputError(
             f"{path} lacks something or has a value of another type ({type(error).__name__}: {error})"
         ) from error

@@ -162,9 +162,9 @@ def _model_type(folder: Path) -> str:
         )
     try:
         kind = json.loads((folder / "config.json").read_text(encoding="utf-8"))["model_type"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{folder} has no config.json that names a model_type: {error}") from error
-    if kind not in MODELS:
+    if not isinstance(kind, str) or kind not in MODELS:
         raise InputError(f"{folder} holds a model of type {kind!r}; sessions know {', '.join(MODELS)}")
     if not any(folder.glob("*.safetensors")):
         raise InputError(

@@ -138,6 +138,9 @@ def encode_sheets(packed: PackedThumbnails) -> list[dict[str, Any]]:
 def decode_video(data: Mapping[str, Any], sheets: Sequence[Mapping[str, Any]] | None) -> VideoReport:
     """Build a video from `encode_video`'s output; curves come back rounded to float32."""
     n_frames = int(data["n_frames"])
+    time_seconds = _unpack(data["time_seconds"], np.float64)
+    if n_frames != len(time_seconds):
+        raise ValueError(f"n_frames is {n_frames}, and there are {len(time_seconds)} times")
     return VideoReport(
         video_id=data["video_id"],
         path=data["path"],
@@ -146,7 +149,7 @@ def decode_video(data: Mapping[str, Any], sheets: Sequence[Mapping[str, Any]] | 
         height=data["height"],
         codec=data["codec"],
         duration_seconds=_number(data["duration_seconds"]),
-        time_seconds=_unpack(data["time_seconds"], np.float64),
+        time_seconds=time_seconds,
         curves={name: _unpack(curve, np.float64) for name, curve in data["curves"].items()},
         is_suspect=_from_runs(data["suspect"], n_frames),
         is_selectable=_from_runs(data["selectable"], n_frames),

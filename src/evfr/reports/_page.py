@@ -140,7 +140,7 @@ def read_report(path: Path) -> SelectionReport:
             data = json.loads(found["video", str(place)])
             videos.append(decode_video(data, None if sheets is None else json.loads(sheets)))
         return decode_report(head, tuple(videos))
-    except (KeyError, TypeError, ValueError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
         raise SelectionFileError(f"{path} is no report written by evfr select ({error!r})") from error
 
 

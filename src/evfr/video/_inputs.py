@@ -161,7 +161,7 @@ def _expand(
     elif argument.startswith("@") and len(argument) > 1:
         for line in _read_list(argument[1:], depth):
             yield from _expand(line, depth + 1, access)
-    elif glob.has_magic(argument):
+    elif glob.has_magic(argument) and "\0" not in argument:
         matches = sorted(glob.glob(argument, recursive=True), key=natural_key)  # noqa: PTH207
         if not matches:
             yield argument, "file", os.path.dirname(argument)  # noqa: PTH120

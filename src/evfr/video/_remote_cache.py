@@ -68,7 +68,7 @@ class RemoteCache:
         try:
             known = json.loads((self.root / "known" / f"{name}.json").read_bytes())
             digest = known["hash"]
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return None
         return digest if isinstance(digest, str) and _HASH.fullmatch(digest) else None
 
