@@ -26,9 +26,11 @@ class PictureFolder:
         self.path = path
         self._place = open_place(path)
         self._by_name: dict[str, list[str]] = {}
+        self._by_stem: dict[str, list[str]] = {}
         for name in self._place.names:
             if name.lower().endswith(_ENDINGS):
                 self._by_name.setdefault(_base(name), []).append(name)
+                self._by_stem.setdefault(_base(name).rpartition(".")[0], []).append(name)
         if not self._by_name:
             self._place.__exit__(None, None, None)
             raise AnnotationError(
@@ -36,14 +38,13 @@ class PictureFolder:
             )
 
     def find(self, name: str) -> str | None:
-        """Return the file of a picture: of the same path below the folder, else the only one of the same name."""
-        found = self._by_name.get(_base(name), [])
+        """Return the file of a picture: of the same path, else the only one of its name (the ending may differ)."""
         wanted = name.replace("\\", "/")
-        exact = [file for file in found if file == wanted]
-        if exact:
-            return exact[0]
-        longer = [file for file in found if file.endswith(f"/{wanted}") or wanted.endswith(f"/{file}")]
-        for files in (longer, found):
+        base = _base(name)
+        found = self._by_name.get(base, [])
+        longer = [file for file in found if f"/{file}".endswith(f"/{wanted}") or wanted.endswith(f"/{file}")]
+        stem = base.rpartition(".")[0] if base.lower().endswith(_ENDINGS) else base
+        for files in ([file for file in found if file == wanted], longer, found, self._by_stem.get(stem, [])):
             if len(files) == 1:
                 return files[0]
         return None

@@ -61,7 +61,7 @@ class PixelCheck:
 
         from evfr.errors import AnnotationError
 
-        file = images.find(picture.name)
+        file = images.find(picture.name) or images.find(frame.name)
         if picture.is_checked or file is None:
             return picture
         data = images.read(file)
