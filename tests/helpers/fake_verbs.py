@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any, Literal
 
 from evfr._core.progress import current_progress
 from evfr._core.types import Problem
-from evfr.errors import ConstraintError, ProblemCode
+from evfr.errors import ConstraintError, ProblemCode, VideoError
 
 CALLS: list[dict[str, Any]] = []
 
@@ -116,6 +117,9 @@ def fail(kind: str, *, text: str = "it broke") -> Result:
     progress = current_progress()
     progress.start("failing", 2)
     progress.advance(1, "a\x1b[31mb")
+    if kind == "wait":
+        print("waiting", flush=True)
+        time.sleep(60)
     if kind == "interrupt":
         raise KeyboardInterrupt
     if kind == "bad-input":
@@ -123,6 +127,8 @@ def fail(kind: str, *, text: str = "it broke") -> Result:
         return Result({"x": float("nan")}, (problem,), 1)
     if kind == "warning":
         return Result({"x": 1.0}, (Problem(ProblemCode.W_CORRUPT, "two packets", "c.mp4", 7, 2),))
+    if kind == "video":
+        raise VideoError(Problem(ProblemCode.E_EMPTY, text, "v.mp4"))
     kinds = {"constraint": ConstraintError, "os": OSError, "value": ValueError, "internal": ZeroDivisionError}
     raise kinds[kind](text)
 
