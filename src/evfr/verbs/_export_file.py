@@ -192,6 +192,10 @@ def read_export(path: str | Path, *, has_labels: bool = True) -> ExportPackage:
         if fields["pts"] is not None and not -(2**63) < fields["pts"] < 2**63:
             raise SelectionFileError(f"{at}: pts must be 64 bits, got {fields['pts']}")
         fields["time_seconds"] = float(fields["time_seconds"])
+        if not (fields["sha256"] and fields["pixels_sha256"]):
+            raise SelectionFileError(
+                f"{at}: sha256 and pixels_sha256 must be there; the file was edited or cut"
+            )
         try:
             frames.append(ExportFrame(**fields))
         except SelectionFileError as error:
