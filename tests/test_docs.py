@@ -6,6 +6,7 @@ import doctest
 import functools
 import importlib
 import inspect
+import itertools
 import re
 import shlex
 import sys
@@ -26,14 +27,27 @@ PAGES = sorted(
     [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")]
 )
 GENERATED = {"cli.md", "api.md"}
-BLOCK = re.compile(r"(?:<!-- not run: ([^>]+) -->\n+)?```(\w*)\n(.*?)\n```", re.DOTALL)
+BLOCK = re.compile(r"(?:<!-- (not run|real clips): ([^>]+) -->\n+)?```(\w*)\n(.*?)\n```", re.DOTALL)
+# Of a whole page, below its title: every block of it wants these files of EVFR_DATA in the folder where it runs.
+PAGE_CLIPS = re.compile(r"\A# [^\n]+\n+<!-- real clips: ([^>]+) -->\n")
 
 
-def blocks(page: Path) -> Iterator[tuple[str, str]]:
-    """Yield (language, text) of the code blocks of a page that can run here."""
-    for reason, language, text in BLOCK.findall(page.read_text()):
-        if not reason and page.name not in GENERATED:
-            yield language, text
+def blocks(page: Path, *, real_clips: bool = False) -> Iterator[tuple[str, str]]:
+    """Yield (language, text) of the code blocks of a page that can run on drawn clips, or on real ones."""
+    text = page.read_text()
+    is_page_real = PAGE_CLIPS.match(text) is not None
+    for mark, _, language, block in BLOCK.findall(text):
+        is_real = is_page_real or mark == "real clips"
+        if mark != "not run" and is_real == real_clips and page.name not in GENERATED:
+            yield language, block
+
+
+def clips_of(page: Path) -> list[str]:
+    """Return the files of EVFR_DATA that a page asks for."""
+    text = page.read_text()
+    whole = PAGE_CLIPS.match(text)
+    asked = [detail for mark, detail, _, _ in BLOCK.findall(text) if mark == "real clips"]
+    return " ".join([whole[1] if whole else "", *asked]).split()
 
 
 def commands(text: str) -> Iterator[tuple[list[str], int]]:
@@ -115,13 +129,87 @@ def test_code_and_commands_run_in_order(
     )
     namespace: dict[str, Any] = {"__name__": "docs"}
     for language, text in blocks(page):
-        if language == "python":
-            exec(compile(text, page.name, "exec"), namespace)
-        elif language == "sh":
-            for words, wanted in commands(text):
-                with pytest.raises(SystemExit) as exit_:
-                    cli.main(words)
-                assert exit_.value.code == wanted, f"evfr {shlex.join(words)}: {capsys.readouterr().err}"
+        run_block(page, language, text, namespace, capsys)
+
+
+def run_block(
+    page: Path, language: str, text: str, namespace: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Run the Python or the `evfr` lines of a block."""
+    if language == "python":
+        exec(compile(text, page.name, "exec"), namespace)
+    elif language == "sh":
+        for words, wanted in commands(text):
+            with pytest.raises(SystemExit) as exit_:
+                cli.main(words)
+            assert exit_.value.code == wanted, f"evfr {shlex.join(words)}: {capsys.readouterr().err}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if clips_of(page)], ids=lambda p: str(p.relative_to(ROOT))
+)
+def test_real_clips_give_what_the_page_prints(
+    page: Path,
+    data_dir: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name in clips_of(page):
+        link = tmp_path / Path(name).name
+        if not link.exists():
+            link.symlink_to(data_dir / name)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("EVFR_STORE", str(tmp_path / "store"))
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    monkeypatch.setattr(
+        evfr.distributed, "map_videos", functools.partial(in_this_process, evfr.distributed.map_videos)
+    )
+    namespace: dict[str, Any] = {"__name__": "docs"}
+    for language, text in blocks(page, real_clips=True):
+        if language == "text":
+            wrong = first_line_not_printed(text, capsys.readouterr().out)
+            assert wrong is None, f"{page.name} shows a line that was not printed: {wrong}"
+        else:
+            run_block(page, language, text, namespace, capsys)
+
+
+def first_line_not_printed(shown: str, printed: str) -> str | None:
+    """Return the first line of a page's text block that the output lacks, in order; numbers may be near."""
+    lines = iter(printed.splitlines())
+    for line in shown.splitlines():
+        if line.strip() and line.strip() != "..." and not any(is_near(line, other) for other in lines):
+            return line
+    return None
+
+
+def is_near(shown: str, printed: str) -> bool:
+    """Say whether two lines have the same words and nearly the same numbers; `...` stands for any rest.
+
+    Numbers of a carry differ in the third digit from one build of x264 or OpenCV to the next.
+    """
+    pattern = r"-?\d*\.?\d+|[^\s\d]+"
+    for one, other in itertools.zip_longest(re.findall(pattern, shown), re.findall(pattern, printed)):
+        if one == "...":
+            return True
+        if one is None or other is None:
+            return False
+        if re.fullmatch(r"-?\d*\.?\d+", one) and re.fullmatch(r"-?\d*\.?\d+", other):
+            if abs(float(one) - float(other)) > max(0.02, 0.03 * abs(float(one))):
+                return False
+        elif one != other:
+            return False
+    return True
+
+
+def test_a_shown_line_is_compared_word_by_word() -> None:
+    assert first_line_not_printed("vos 0.97 a\n...\nend", "x\nvos 0.98 a\nmore\nend\n") is None
+    assert first_line_not_printed("vos 0.97", "vos 0.93") == "vos 0.97"
+    assert first_line_not_printed("b\na", "a\nb") == "a"
+    assert first_line_not_printed("next frames ...", "next frames 3, 4") is None
+    assert first_line_not_printed("4 of 60", "4 of 60 frames") == "4 of 60"
 
 
 def anchors(page: Path) -> set[str]:
