@@ -142,6 +142,9 @@ class Request:
 
     def command(self, paths: Sequence[str], strides: Sequence[int] = ()) -> str:
         """Return the command line that asks for the same, only what differs from the defaults."""
+        from evfr.verbs._check_select import default_signal
+
+        unsaid = default_signal(self.method, self.every, self.fps, self.pool)
         words = ["evfr", "select", *(shlex.quote(path) for path in paths)]
         for item in fields(self):
             value = getattr(self, item.name)
@@ -157,7 +160,7 @@ class Request:
                     words += [f"--{item.name}", shlex.quote(text)]
             elif item.name == "stride" and strides:
                 continue
-            elif value is not None and value != item.default:
+            elif value is not None and (value != item.default or (item.name == "signal" and value != unsaid)):
                 words += [f"--{item.name.replace('_', '-')}", shlex.quote(str(value))]
         if strides:
             words += ["--strides", ",".join(str(stride) for stride in strides)]

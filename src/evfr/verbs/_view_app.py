@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from evfr.verbs._view_address import Refused, read_json
 from evfr.verbs._view_guard import BODY_MOST, BodyTooLarge, Guard
 
 if TYPE_CHECKING:
+    from anyio import CapacityLimiter
     from starlette.requests import Request as HttpRequest
     from starlette.responses import Response
 
     from evfr.verbs._view_session import ViewSession
 
-__all__ = ["Refused", "make_app"]
+__all__ = ["make_app"]
 
 NO_STORE = {"cache-control": "no-store"}
-
-
-class Refused(Exception):
-    """A request that cannot be answered: status, and one sentence for the page."""
-
-    def __init__(self, status: int, reason: str) -> None:
-        super().__init__(reason)
-        self.status = status
 
 
 def make_app(session: ViewSession, *, token: str, port: int) -> Guard:
@@ -48,13 +41,17 @@ def make_app(session: ViewSession, *, token: str, port: int) -> Guard:
     from evfr._core.lazy import require
 
     starlette = require("starlette.applications", extra="view")
+    from anyio import CapacityLimiter
     from starlette.exceptions import HTTPException
     from starlette.routing import Route
 
     from evfr.verbs import _view_routes as routes
 
-    def get(path: str, function: Callable[..., Any]) -> Route:
-        return Route(path, _endpoint(session, function), methods=["GET"])
+    # Whoever waits for a slow video or a large map takes no thread from the rest.
+    decoding, heavy = CapacityLimiter(8), CapacityLimiter(2)
+
+    def get(path: str, function: Callable[..., Any], limiter: CapacityLimiter | None = None) -> Route:
+        return Route(path, _endpoint(session, function, limiter), methods=["GET"])
 
     app = starlette.Starlette(
         routes=[
@@ -63,6 +60,14 @@ def make_app(session: ViewSession, *, token: str, port: int) -> Guard:
             get("/api/state", routes.state(token)),
             get("/api/videos", routes.videos),
             get("/api/video/{place}", routes.video),
+            get("/api/frame/{place}/{frame_index}.jpg", routes.frame, decoding),
+            get("/api/media/{place}", routes.media),
+            get("/api/labels/{place}", routes.labels),
+            get("/api/map", routes.map_points, heavy),
+            get("/api/neighbours/{place}/{frame_index}", routes.neighbours, heavy),
+            get("/api/review", routes.review),
+            Route("/api/select", _posted(session, routes.select), methods=["POST"]),
+            Route("/api/save", _posted(session, routes.save), methods=["POST"]),
         ],
         exception_handlers={
             Refused: _refused,
@@ -75,20 +80,57 @@ def make_app(session: ViewSession, *, token: str, port: int) -> Guard:
 
 
 def _endpoint(
-    session: ViewSession, function: Callable[..., Any]
+    session: ViewSession, function: Callable[..., Any], limiter: CapacityLimiter | None
 ) -> Callable[[HttpRequest], Awaitable[Response]]:
     """Run a plain function of (session, words) in a thread: a slow one keeps no other waiting."""
-    from starlette.concurrency import run_in_threadpool
-    from starlette.responses import Response
+    from anyio import to_thread
 
-    async def answer(request: HttpRequest) -> Response:
+    from evfr.verbs._view_routes import RANGE_WORD, TAG_WORD
+
+    async def answer(request: HttpRequest) -> Any:
         words: dict[str, str] = {**request.query_params, **request.path_params}
         if len(words) != len(request.query_params.multi_items()) + len(request.path_params):
             raise Refused(400, "a word of the address is given twice")
-        found = await run_in_threadpool(function, session, words)
-        return found if isinstance(found, Response) else json_response(found)
+        for word, name in ((RANGE_WORD, "range"), (TAG_WORD, "if-none-match")):
+            words.pop(word, None)
+            if name in request.headers:
+                words[word] = ",".join(request.headers.getlist(name))
+        with _refusing():
+            found = await to_thread.run_sync(function, session, words, limiter=limiter)
+        return found if callable(found) else json_response(found)
 
     return answer
+
+
+def _posted(
+    session: ViewSession, function: Callable[..., Any]
+) -> Callable[[HttpRequest], Awaitable[Response]]:
+    """Run a plain function of (session, JSON) in a thread, one at a time: the others wait without a thread."""
+    import asyncio
+
+    from anyio import to_thread
+
+    turn = asyncio.Lock()
+
+    async def answer(request: HttpRequest) -> Response:
+        data = read_json(await request.body())
+        async with turn:
+            with _refusing():
+                return json_response(await to_thread.run_sync(function, session, data))
+
+    return answer
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """Say what cannot be done in the words of the error that says so."""
+    from evfr.errors import EvfrError
+    from evfr.verbs._view_measured import NotMeasured
+
+    try:
+        yield
+    except (NotMeasured, EvfrError, ValueError) as error:
+        raise Refused(422, str(error)) from error
 
 
 def json_response(data: Any, status: int = 200) -> Response:
@@ -98,46 +140,6 @@ def json_response(data: Any, status: int = 200) -> Response:
     from evfr.reports._page import block_text
 
     return Response(block_text(data), status, NO_STORE, media_type="application/json")
-
-
-def whole(words: Mapping[str, str], name: str, default: int | None, low: int, high: int) -> int:
-    """Return a whole number out of the address.
-
-    Parameters
-    ----------
-    words : mapping of str to str
-        The address's words.
-    name : str
-        Which.
-    default : int or None
-        Where it is left out; None refuses that.
-    low, high : int
-        Smallest and largest allowed.
-
-    Returns
-    -------
-    int
-        In [low, high].
-
-    Raises
-    ------
-    Refused
-        If it is no such number.
-    """
-    text = words.get(name)
-    if text is None and default is not None:
-        return default
-    if text is None or not re.fullmatch(r"[0-9]{1,12}", text) or not low <= int(text) <= high:
-        raise Refused(422, f"{name} must be a whole number from {low} to {high}, got {(text or '')[:40]!r}")
-    return int(text)
-
-
-def place_of(session: ViewSession, words: Mapping[str, str]) -> int:
-    """Return the place of a video out of the address; `Refused` with 404 if there is none."""
-    text = words["place"]
-    if not re.fullmatch(r"[0-9]{1,9}", text) or int(text) >= len(session):
-        raise Refused(404, f"there is no video {text[:40]!r}; places go from 0 to {len(session) - 1}")
-    return int(text)
 
 
 def _page(token: str) -> Callable[[HttpRequest], Awaitable[Response]]:
@@ -180,38 +182,3 @@ async def _too_large(request: HttpRequest, error: Exception) -> Response:
 
 async def _crashed(request: HttpRequest, error: Exception) -> Response:
     return json_response({"error": f"internal error ({type(error).__name__}); see the terminal"}, 500)
-
-
-def read_json(data: bytes) -> Any:
-    """Read a request's JSON: no NaN, no number that no field could mean, no depth that ends the process.
-
-    Parameters
-    ----------
-    data : bytes
-        The body.
-
-    Returns
-    -------
-    object
-        What it says.
-
-    Raises
-    ------
-    Refused
-        If it is no such JSON.
-    """
-
-    def refuse(text: str) -> Any:
-        raise Refused(400, f"the number {text[:20]} is not allowed")
-
-    def integer(text: str) -> int:
-        return int(text) if len(text) <= 20 else refuse(text)
-
-    def real(text: str) -> float:
-        value = float(text)
-        return value if abs(value) < 1e300 else refuse(text)
-
-    try:
-        return json.loads(data, parse_int=integer, parse_float=real, parse_constant=refuse)
-    except (ValueError, RecursionError) as error:
-        raise Refused(400, f"the request is no readable JSON ({type(error).__name__})") from error

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from evfr.verbs._request import Request
     from evfr.video import VideoSource
 
-__all__ = ["ViewFolder", "ViewVideo", "open_folder"]
+__all__ = ["ViewFolder", "ViewVideo", "check_regular", "open_folder"]
 
 DAMAGED: tuple[Damaged, ...] = ("drop", "keep", "fail")
 _KINDS = ("file", "images", "archive")
@@ -138,7 +138,7 @@ def _open_selection(root: Path) -> ViewFolder:
     from evfr.verbs._request import Request
 
     for name in ("selection.json", "selection.parquet"):
-        _check_regular(root / name)
+        check_regular(root / name)
     selection = Selection.load(root)
     manifest = selection.manifest
     parameters = manifest["parameters"]
@@ -164,7 +164,7 @@ def _open_selection(root: Path) -> ViewFolder:
     )
 
 
-def _check_regular(path: Path) -> None:
+def check_regular(path: Path) -> None:
     """Refuse what would lead out of the folder, or never end."""
     from evfr.errors import SelectionFileError
 

@@ -16,7 +16,17 @@ from urllib.parse import parse_qsl
 if TYPE_CHECKING:
     from evfr.verbs._view_session import ViewSession
 
-__all__ = ["BODY_MOST", "HEADERS", "BodyTooLarge", "Guard", "cookie_name", "cookie_value"]
+__all__ = [
+    "BODY_MOST",
+    "HEADERS",
+    "BodyTooLarge",
+    "Guard",
+    "Receive",
+    "Scope",
+    "Send",
+    "cookie_name",
+    "cookie_value",
+]
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]

@@ -3,27 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from evfr._core.store import Store
-    from evfr.verbs._embed_job import Located, ModelSpec
     from evfr.verbs._measure import Damaged, Measured
-    from evfr.verbs._request import Request
     from evfr.video import VideoSource
 
-__all__ = [
-    "NotMeasured",
-    "current_digest",
-    "locate_stored",
-    "model_of",
-    "read_measured",
-    "stamp_of",
-    "stored_signals",
-]
+__all__ = ["NotMeasured", "current_digest", "read_measured", "stamp_of", "stored_signals"]
 
 
 class NotMeasured(Exception):
@@ -88,7 +77,8 @@ def read_measured(
     *,
     signals: Sequence[str],
     profile: str = "default",
-    model: ModelSpec | None = None,
+    embedding: str | None = None,
+    feature: Mapping[str, Any] | None = None,
     damaged: Damaged = "drop",
 ) -> Measured:
     """Read what `evfr.verbs._measure.measure` left in the store.
@@ -103,8 +93,10 @@ def read_measured(
         Hash of its bytes.
     signals, profile, damaged
         As in `evfr.select`.
-    model : ModelSpec or None
-        The embedding that the signal ``feature`` compares; None is the thumbnail.
+    embedding : str or None
+        What the signal ``feature`` compares: an embedding without learning.
+    feature : mapping or None
+        Parameters of that signal where it was made from stored vectors of a model.
 
     Returns
     -------
@@ -116,16 +108,10 @@ def read_measured(
     NotMeasured
         If the store lacks the frames or a signal.
     """
-    from evfr.verbs._embed_feature import feature_parameters
-    from evfr.verbs._embed_job import load_model
-    from evfr.verbs._embedding import is_light
     from evfr.verbs._measure import MeasureJob, Stored, collect, is_intact, keys_of
 
-    name = None if model is None else model.name
-    job = MeasureJob(source, store.root, tuple(signals), profile, name, damaged, 1)
-    if "feature" in signals and model is not None and not is_light(model.model):
-        # Of a learned embedding the signal is made from stored vectors, and only its parameters are needed here.
-        job = replace(job, feature=feature_parameters(load_model(model)))
+    name = embedding if feature is None else None
+    job = MeasureJob(source, store.root, tuple(signals), profile, name, damaged, 1, feature)
     frames, keys, _ = keys_of(store, job, digest)
     if not is_intact(store, frames):
         raise NotMeasured(
@@ -170,68 +156,3 @@ def stored_signals(store: Store, source: VideoSource, digest: str, damaged: Dama
         if store.has(keys[name]):
             found.append(name)
     return tuple(found)
-
-
-def model_of(request: Request, device: str = "auto") -> ModelSpec:
-    """Return the embedding that a request compares.
-
-    Parameters
-    ----------
-    request : Request
-        What was asked for.
-    device : str
-        Where the model would run.
-
-    Returns
-    -------
-    ModelSpec
-        As `evfr.select` makes it.
-    """
-    from evfr.verbs._embed_job import ModelSpec
-
-    name = request.embedding or "thumbnail"
-    if Path(name).exists():
-        name = str(Path(name).resolve())
-    weights = None if request.weights is None else Path(request.weights).resolve()
-    return ModelSpec(
-        name, weights, device, request.precision, None, tuple(sorted(request.model_options.items()))
-    )
-
-
-def locate_stored(
-    store: Store,
-    source: VideoSource,
-    digest: str,
-    model: ModelSpec,
-    *,
-    every: int | None,
-    fps: float | None,
-    damaged: Damaged,
-) -> Located | None:
-    """Return where a video's vectors are in the store.
-
-    Parameters
-    ----------
-    store : Store
-        The store.
-    source : VideoSource
-        The video.
-    digest : str
-        Hash of its bytes.
-    model : ModelSpec
-        The embedding.
-    every, fps, damaged
-        As in `evfr.select`.
-
-    Returns
-    -------
-    Located or None
-        None where the store has none.
-    """
-    from evfr.verbs._embed_pass import EmbedJob, load_model, look_up
-
-    parameters = dict(load_model(model).parameters)
-    every = 1 if every is None and fps is None else every
-    fps = None if fps is None else float(fps)
-    found = look_up(EmbedJob(source, store.root, model, parameters, every, fps, damaged), digest)
-    return found if found.is_cached else None

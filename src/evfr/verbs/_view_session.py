@@ -9,7 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evfr.verbs._view_embeddings import StoredEmbeddings, feature_of, locate_stored
 from evfr.verbs._view_folder import ViewFolder, open_folder
+from evfr.verbs._view_frames import FrameServer
+from evfr.verbs._view_labels import LabelSource
 from evfr.verbs._view_measured import (
     NotMeasured,
     current_digest,
@@ -17,8 +20,12 @@ from evfr.verbs._view_measured import (
     stamp_of,
     stored_signals,
 )
+from evfr.verbs._view_select import Answer, Selector
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from evfr._core.store import Store
     from evfr._core.types import FrameTable
     from evfr.reports import VideoReport
@@ -26,29 +33,13 @@ if TYPE_CHECKING:
     from evfr.verbs._measure import Measured
     from evfr.verbs._request import Request
 
-__all__ = ["Answer", "OpenedVideo", "ViewSession"]
+__all__ = ["OpenedVideo", "ViewSession"]
 
 _OPEN_MOST = 16
 """Videos of which the measurements are held in memory at a time: about 3 MB each of 20 minutes."""
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Answer:
-    """Hold one selection as the page is told of it.
-
-    Attributes
-    ----------
-    request : Request
-        What was asked for.
-    chosen : mapping of int to Chosen
-        By the place of the video.
-    manifest : mapping
-        What the manifest would say, without its inputs.
-    """
-
-    request: Request
-    chosen: Mapping[int, Chosen]
-    manifest: Mapping[str, Any]
+_OWN_MOST = 32
+"""Selections of more videos are shown from their table alone, without shots and strategies."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,10 +52,13 @@ class OpenedVideo:
         From the store; a failed one says why.
     stamp : tuple of int
         Of the file, when it was read.
+    missing : str
+        What the store lacks; empty if it has the frames, or the video cannot be used at all.
     """
 
     measured: Measured
     stamp: tuple[int, ...]
+    missing: str = ""
 
     @property
     def table(self) -> FrameTable | None:
@@ -108,13 +102,18 @@ class ViewSession:
             )
         self.store: Store = Store(root)
         self.is_editable = is_editable
-        self.labels_path = labels
+        self.labels = LabelSource(labels, self.folder)
         ids = [] if self.folder.table is None else self.folder.table["video_id"].to_pylist()
         self._counts = Counter(ids)
         self._lock = threading.Lock()
         self._opened: OrderedDict[int, OpenedVideo] = OrderedDict()
         self._opening: dict[int, threading.Lock] = {}
         self._answer: Answer | None = None
+        self._own: dict[int, Chosen] | None = None
+        self._own_lock = threading.Lock()
+        self.embeddings = StoredEmbeddings(self.store)
+        self.selector = Selector(self)
+        self.frames = FrameServer()
 
     def __len__(self) -> int:
         """How many videos there are."""
@@ -122,7 +121,7 @@ class ViewSession:
 
     @property
     def answer(self) -> Answer | None:
-        """The selection that was asked for last; None while the folder's own is shown."""
+        """The selection that was asked for last, which is what saving saves; None before the first."""
         with self._lock:
             return self._answer
 
@@ -133,9 +132,42 @@ class ViewSession:
 
     @property
     def request(self) -> Request:
-        """What the selection that is shown was asked for by."""
+        """What the folder's own selection was asked for by."""
+        return self.folder.request
+
+    @property
+    def shown_request(self) -> Request:
+        """What the page asked for last, or else the folder's own."""
+        return self.request if (answer := self.answer) is None else answer.request
+
+    def picks(self, place: int) -> NDArray[np.int64]:
+        """Return the frames of one video that are selected now, increasing.
+
+        Parameters
+        ----------
+        place : int
+            Of the video.
+
+        Returns
+        -------
+        (n,) int64
+            What the page asked for last, or else the folder's own.
+        """
+        import numpy as np
+        import pyarrow.compute as pc
+
         answer = self.answer
-        return self.folder.request if answer is None else answer.request
+        table = self.folder.table if answer is None or place not in answer.places else answer.table
+        if table is None:
+            return np.zeros(0, np.int64)
+        own = table.filter(pc.equal(table["video_id"], self.folder.videos[place].video_id))
+        return np.asarray(own["frame_index"].to_numpy(), np.int64)
+
+    def is_learned(self, embedding: str | None) -> bool:
+        """Whether an embedding comes from a model, so that only the store can say what its parameters are."""
+        from evfr.embeddings import EMBEDDERS
+
+        return embedding is not None and embedding not in EMBEDDERS
 
     def facts(self, place: int) -> Mapping[str, Any]:
         """Return what the list says of one video: from the manifest, or from the end of one file of the store."""
@@ -209,34 +241,38 @@ class ViewSession:
                 return OpenedVideo(self._measured(place, digest), stamp)
         except VideoError as error:
             problem = error.problem
-        except (NotMeasured, EvfrError, OSError) as error:
+        except NotMeasured as error:
+            problem = Problem(ProblemCode.E_FAILED, str(error), source.video_id)
+            return OpenedVideo(failed(source, problem), stamp, str(error))
+        except (EvfrError, OSError) as error:
             problem = Problem(ProblemCode.E_FAILED, str(error), source.video_id)
         return OpenedVideo(failed(source, problem), stamp)
 
     def _measured(self, place: int, digest: str) -> Measured:
         """Read the frames, and the signals that the timeline shows, as far as the store has them."""
-        from evfr.verbs._view_measured import model_of
-
         video, request = self.folder.videos[place], self.folder.request
-        assert video.source is not None
-        if self.folder.kind == "selection":
-            model = model_of(request)
-            wanted: tuple[str, ...] = () if request.signal == "none" else (request.signal,)
-            try:
-                return read_measured(
-                    self.store,
-                    video.source,
-                    digest,
-                    signals=wanted,
-                    profile=request.profile,
-                    model=model if request.embedding else None,
-                    damaged=video.damaged,
-                )
-            except NotMeasured:
-                wanted = ()
-        else:
-            wanted = stored_signals(self.store, video.source, digest, video.damaged)
-        return read_measured(self.store, video.source, digest, signals=wanted, damaged=video.damaged)
+        source, store = video.source, self.store
+        assert source is not None
+        if self.folder.kind != "selection":
+            signals = stored_signals(store, source, digest, video.damaged)
+            return read_measured(store, source, digest, signals=signals, damaged=video.damaged)
+        try:
+            feature = None
+            if request.signal == "feature" and self.is_learned(request.embedding):
+                found = locate_stored(self.embeddings, store, source, digest, request, video.damaged)
+                feature = feature_of(found[1])
+            return read_measured(
+                store,
+                source,
+                digest,
+                signals=() if request.signal == "none" else (request.signal,),
+                profile=request.profile,
+                embedding=request.embedding,
+                feature=feature,
+                damaged=video.damaged,
+            )
+        except NotMeasured:
+            return read_measured(store, source, digest, signals=(), damaged=video.damaged)
 
     def report(self, place: int) -> VideoReport:
         """Return one video as the report shows it, with the frames that are selected now.
@@ -254,15 +290,38 @@ class ViewSession:
         from evfr.verbs._report import build_report
         from evfr.verbs._view_chosen import chosen_from_table
 
-        answer, opened = self.answer, self.opened(place)
-        entry, measured = None, opened.measured
-        if answer is not None and place in answer.chosen:
-            entry = answer.chosen[place]
-            measured = entry.measured
-        elif measured.table is not None:
-            rows = None if answer is not None else self.folder.table
-            entry = chosen_from_table(measured, self.folder.videos[place], rows, self.request)
-        chosen = [] if entry is None else [entry]
-        request = replace(self.request, include=(), exclude=(), labeled=())
-        report = build_report(request, {"problems": []}, [measured], chosen, {}, {}, command="")
+        opened = self.opened(place)
+        entry, measured = self._own_chosen().get(place), opened.measured
+        if measured.table is None:
+            entry = None
+        elif entry is None:
+            entry = chosen_from_table(measured, self.folder.videos[place], self.folder.table, self.request)
+        chosen = [] if entry is None else [replace(entry, measured=measured)]
+        report = build_report(self.request, {"problems": []}, [measured], chosen, {}, {}, command="")
         return report.videos[0]
+
+    def _own_chosen(self) -> Mapping[int, Chosen]:
+        """Return the folder's own selection with all that a table does not keep, if it comes out the same again.
+
+        Made once, where it takes a moment: few videos, and no method on embeddings.
+        """
+        from evfr.errors import EvfrError
+        from evfr.sampling import SAMPLERS, takes_embeddings
+        from evfr.verbs._check_select import check_request
+
+        folder, request = self.folder, self.folder.request
+        if folder.kind != "selection" or len(self) > _OWN_MOST or folder.table is None:
+            return {}
+        with self._own_lock:
+            if self._own is None:
+                self._own = {}
+                try:
+                    check_request(request, (), None)
+                    if not takes_embeddings(SAMPLERS[request.method]):
+                        found = self.selector.answer(request, range(len(self)))
+                        if found.table.equals(folder.table):
+                            places = {video.video_id: place for place, video in enumerate(folder.videos)}
+                            self._own = {places[e.measured.source.video_id]: e for e in found.chosen}
+                except (NotMeasured, EvfrError, ValueError, TypeError):
+                    pass  # the table alone is shown then
+            return self._own

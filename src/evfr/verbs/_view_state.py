@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evfr.verbs._view_map import has_map
+
 if TYPE_CHECKING:
     from evfr.verbs._view_session import ViewSession
 
@@ -35,8 +37,8 @@ def head(session: ViewSession) -> dict[str, Any]:
     from evfr.reports import SelectionReport
     from evfr.reports._encode import encode_report
 
-    folder, answer, request = session.folder, session.answer, session.request
-    manifest = dict(folder.manifest if answer is None else answer.manifest)
+    folder, request = session.folder, session.request
+    manifest = dict(folder.manifest)
     problems = [item for item in manifest.get("problems", ()) if isinstance(item, dict)]
     if len(session) > _INPUTS_MOST:
         manifest["inputs"] = []
@@ -73,8 +75,8 @@ def features(session: ViewSession) -> dict[str, bool]:
         ``labels``, ``map``, ``review``.
     """
     return {
-        "labels": session.labels_path is not None,
-        "map": next(iter(session.store.files("embedding")), None) is not None,
+        "labels": bool(session.labels),
+        "map": has_map(session),
         "review": session.folder.kind == "review",
     }
 
@@ -111,14 +113,14 @@ def named_frames(session: ViewSession) -> dict[str, list[list[int]]]:
     Returns
     -------
     dict
-        ``include``, ``exclude`` and ``labeled``: lists of [place, frame_index].
+        ``include``, ``exclude`` and ``labeled``: lists of [place, frame_index], of what was asked for last.
     """
     places: dict[str | None, int] = {
         video.video_id: place for place, video in enumerate(session.folder.videos)
     }
     if len(places) == 1:
         places[None] = 0
-    request = session.request
+    request = session.request if session.answer is None else session.answer.request
     return {
         name: [[places[video_id], index] for video_id, index in getattr(request, name) if video_id in places]
         for name in ("include", "exclude", "labeled")
@@ -142,19 +144,14 @@ def summary(session: ViewSession, place: int) -> dict[str, Any]:
     """
     from evfr.reports._encode import plain
 
-    video, answer = session.folder.videos[place], session.answer
-    facts = session.facts(place)
-    entry = None if answer is None else answer.chosen.get(place)
-    count = session.selected_count(place) if answer is None else 0
-    if entry is not None:
-        count = len(entry.sample.indices)
+    video, facts = session.folder.videos[place], session.facts(place)
     return {
         "place": place,
         "video_id": video.video_id,
         "status": "failed" if video.problem is not None else facts["status"],
         "n_frames": facts["frame_count"],
-        "n_selected": count,
+        "n_selected": session.selected_count(place),
         "duration": plain(facts["duration_seconds"]),
-        "dynamicity": plain(facts["dynamicity"] if entry is None else entry.score.dynamicity),
+        "dynamicity": plain(facts["dynamicity"]),
         "problem": None if video.problem is None else str(video.problem),
     }
