@@ -39,14 +39,13 @@ def codes_of_pictures(folder: Path, *, rotation: int = 0) -> dict[str, int]:
     return codes
 
 
-def codes_of_video(path: Path) -> tuple[dict[int, int], Fraction]:
-    """Return the bar code at each pts of a video, and the time base, straight from the decoder."""
+def codes_of_video(path: Path) -> tuple[list[tuple[int | None, int]], Fraction]:
+    """Return pts and bar code of each frame that a decoder presents, and the time base, straight from PyAV."""
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
-        codes = {}
-        for frame in container.decode(stream):
-            assert frame.pts is not None
-            codes[frame.pts] = index_of(frame.to_ndarray(format="rgb24"))
+        codes = [
+            (frame.pts, index_of(frame.to_ndarray(format="rgb24"))) for frame in container.decode(stream)
+        ]
         assert stream.time_base is not None
         return codes, stream.time_base
 
