@@ -35,7 +35,8 @@ def write(package: ExportPackage) -> tuple[Path, ...]:
     from evfr.verbs._export_labels import annotate_package
     from evfr.verbs._export_package import FOLDERS
 
-    path = write_labels(annotate_package(package), package.folder / FILE, format="coco")
+    # Every object has a box of its own: tools that draw boxes have no use for a mask alone.
+    path = write_labels(annotate_package(package).with_boxes(), package.folder / FILE, format="coco")
     return path, package.folder / FOLDERS["label"]
 
 
@@ -52,7 +53,8 @@ def read(path: Path, package: ExportPackage) -> VideoAnnotations:
     Returns
     -------
     VideoAnnotations
-        One video a picture, named as the file says.
+        One video a picture, named as the file says. All objects are a person's, for COCO has no word for others: what
+        evfr wrote about that may stand in the file still, beside an object that was changed since.
 
     Raises
     ------
@@ -83,7 +85,7 @@ def read(path: Path, package: ExportPackage) -> VideoAnnotations:
                 raise AnnotationError(text) from error
     # What the file says of source videos is not asked: `export.json` knows it.
     keep = [place for place, video in enumerate(found.videos) if len(video.frame_index)]
-    return _only_videos(found, keep)
+    return _by_person(found, keep)
 
 
 def _listed(names: list[tuple[str, Path]]) -> str:
@@ -96,15 +98,15 @@ def _is_coco(file: Path) -> bool:
     return recognises_coco(file)
 
 
-def _only_videos(labels: VideoAnnotations, keep: list[int]) -> VideoAnnotations:
+def _by_person(labels: VideoAnnotations, keep: list[int]) -> VideoAnnotations:
     import numpy as np
 
-    if len(keep) == len(labels.videos):
-        return labels
     place = np.full(len(labels.videos), -1, np.int64)
     place[keep] = np.arange(len(keep))
     return replace(
         labels,
         videos=tuple(labels.videos[row] for row in keep),
         video_row=place[labels.video_row],
+        source=np.zeros(len(labels), np.int8),
+        trust=np.full(len(labels), np.nan),
     )
