@@ -14,6 +14,7 @@ import pyarrow.compute
 import pyarrow.parquet as pq
 
 from evfr._core.atomic import atomic_write_bytes
+from evfr._core.parquet_tables import read_parquet
 from evfr._core.types import PTS_NONE, Problem
 from evfr.errors import SelectionFileError
 
@@ -219,7 +220,7 @@ class Selection:
         if not table_path.is_file():
             raise SelectionFileError(f"{table_path} does not exist; run evfr select again")
         try:
-            table = pq.read_table(table_path)
+            table = read_parquet(table_path)
         except (OSError, pa.ArrowException) as error:
             raise SelectionFileError(f"{table_path} is no readable Parquet file: {error}") from error
         try:

@@ -91,9 +91,9 @@ def read_table(path: Path, needed: Sequence[str]) -> list[dict[str, Any]]:
 
     try:
         if path.suffix == ".parquet":
-            import pyarrow.parquet as pq
+            from evfr._core.parquet_tables import read_parquet
 
-            table = pq.read_table(path)
+            table = read_parquet(path)
         elif path.suffix == ".csv":
             import pyarrow.csv
 

@@ -192,7 +192,15 @@ def read_plan(folder: Path) -> Plan:
         )
     except FileNotFoundError as error:
         raise InputError(f"{folder} holds no {PLAN}; make one with: evfr experiment plan {folder}") from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        ArithmeticError,
+        RecursionError,
+    ) as error:
         raise InputError(
             f"{path} is no plan of evfr ({type(error).__name__}: {error}); plan again"
         ) from error
@@ -270,11 +278,12 @@ def read_subset(folder: Path, cell: Cell, clips: Sequence[LabelledClip]) -> dict
         If the file is missing or damaged, or names a frame that no clip has.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq
+
+    from evfr._core.parquet_tables import read_parquet
 
     path = folder / SUBSETS / f"{cell.file_name}.parquet"
     try:
-        table = pq.read_table(path, columns=["video_id", "frame_index"])
+        table = read_parquet(path, ["video_id", "frame_index"], rows_per_byte=4)
     except (OSError, pa.ArrowException) as error:
         raise InputError(f"{path} cannot be read ({error}); plan again") from error
     names, frames = table["video_id"].to_pylist(), table["frame_index"].to_numpy()

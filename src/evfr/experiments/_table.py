@@ -93,14 +93,15 @@ def read_rows(plan: Plan, folder: Path) -> pa.Table:
         If no cell is done, or a row cannot be read.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq
+
+    from evfr._core.parquet_tables import read_parquet
 
     parts = []
     for cell in plan.cells:
         if has_row(folder, cell):
             path = row_path(folder, cell)
             try:
-                part = pq.read_table(path)
+                part = read_parquet(path)
             except (OSError, pa.ArrowException) as error:
                 raise InputError(f"{path} cannot be read ({error}); delete it and run again") from error
             if part.column_names != list(SCHEMA):

@@ -234,10 +234,14 @@ def _read_list(path: Path) -> list[tuple[str | None, int]]:
             ) from error
     if path.suffix == ".parquet" and not (path.parent / "selection.json").is_file():
         import pyarrow as pa
-        import pyarrow.parquet as pq
+
+        from evfr._core.parquet_tables import read_parquet
 
         try:
-            table = pq.read_table(path, columns=["video_id", "frame_index"])
+            table = read_parquet(path, ["video_id", "frame_index"], rows_per_byte=4)
+            table = table.cast(pa.schema([("video_id", pa.string()), ("frame_index", pa.int64())]))
+            if table["frame_index"].null_count:
+                raise pa.ArrowInvalid("a row has no frame_index")
         except (OSError, pa.ArrowException) as error:
             raise InputError(f"{path} has no readable columns video_id and frame_index: {error}") from error
     else:
