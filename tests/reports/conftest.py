@@ -11,6 +11,7 @@ import pytest
 
 from evfr.reports import SelectionReport, render_report
 from helpers.browser import Chromium, Opened, chromium_path, opened
+from helpers.view_page import Looked, Scene, looked, make_scene
 
 PAGE_LIMIT_SECONDS = 180.0
 
@@ -54,3 +55,31 @@ def show(browser: Any, tab: Any, tmp_path: Path) -> Iterator[Callable[..., Opene
             return stack.enter_context(opened(browser, path, html, tab=None if context else tab, **context))
 
         yield open_report
+
+
+@pytest.fixture(scope="session")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
+    return make_scene(tmp_path_factory.mktemp("view"))
+
+
+@pytest.fixture(scope="session")
+def viewer(scene: Scene) -> Iterator[Any]:
+    pytest.importorskip("starlette")
+    pytest.importorskip("uvicorn")
+    from helpers.view_server import running_viewer
+
+    with running_viewer(scene.picks, labels=scene.labels, store=scene.store, edit=True) as viewer:
+        yield viewer
+
+
+@pytest.fixture
+def look(browser: Any, viewer: Any) -> Iterator[Callable[..., Looked]]:
+    """Open the viewer's page and wait until it is there."""
+    with ExitStack() as stack:
+
+        def opener(**context: Any) -> Looked:
+            view = stack.enter_context(looked(browser, viewer.address, **context))
+            view.settle()
+            return view
+
+        yield opener

@@ -40,12 +40,7 @@ const evfrDetail = (() => {
       shown = PAGE;
       const { video } = item();
       title.textContent = visible(video.video_id);
-      facts.textContent = visible([
-        video.n_frames ? video.width + "\u00d7" + video.height + " " + video.codec : "",
-        plural(video.n_frames, "frame"), time(video.duration_seconds), video.n_frames ? plural(video.cuts.length + 1, "shot") : "",
-        video.is_static ? "static: nothing moves" : "",
-        video.method && video.method_reason ? video.method + ": " + video.method_reason : video.method,
-      ].filter(Boolean).join(" \u00b7 "));
+      describeVideo();
       const isEmpty = video.n_frames === 0;
       place.hidden = true;
       for (const part of [strip, keys, player ? viewer.parentNode : viewer, grid, gridTitle]) part.hidden = isEmpty;
@@ -62,6 +57,16 @@ const evfrDetail = (() => {
       drawStrip();
       drawViewer();
       drawGrid();
+    }
+
+    function describeVideo() {
+      const { video } = item();
+      facts.textContent = visible([
+        video.n_frames ? video.width + "\u00d7" + video.height + " " + video.codec : "",
+        plural(video.n_frames, "frame"), time(video.duration_seconds), video.n_frames ? plural(video.cuts.length + 1, "shot") : "",
+        video.is_static ? "static: nothing moves" : "",
+        video.method && video.method_reason ? video.method + ": " + video.method_reason : video.method,
+      ].filter(Boolean).join(" \u00b7 "));
     }
 
     function drawLegend() {
@@ -337,6 +342,7 @@ const evfrDetail = (() => {
         if (cells.size && !cells.has(state.place + "/" + state.frame) && item().chosen.has(state.frame)) drawGrid();
         else mark(grid.contains(document.activeElement));
       } else if (what === "picks" && chart) {
+        describeVideo();
         chart.redraw();
         drawViewer();
         drawGrid();

@@ -26,7 +26,7 @@ const evfrDom = (() => {
 
   const replace = (node, ...children) => node.replaceChildren(...children.flat().filter((child) => child !== null));
 
-  const count = (value) => Math.round(value).toLocaleString("en-US");
+  const count = (value) => (Number.isFinite(value) ? Math.round(value).toLocaleString("en-US") : "\u2013");
   const number = (value, digits = 2) =>
     value === null || !Number.isFinite(value) ? "\u2013" : value.toFixed(digits).replace("-", "\u2212");
   const percent = (part, whole) => (whole > 0 ? ((100 * part) / whole).toFixed(1) + " %" : "\u2013");

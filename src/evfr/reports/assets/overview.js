@@ -22,7 +22,11 @@ const evfrOverview = (() => {
     const update = () => {
       chosen.firstChild.textContent = count(state.total());
       share.firstChild.textContent = percent(state.total(), frames);
+      how.firstChild.textContent = visible(report.method);
+      command.textContent = visible(report.command);
     };
+    const how = fact("", "method");
+    const command = el("code", { tabindex: "0", "aria-label": "Command that makes this selection" });
     state.listen((what) => what === "picks" && update());
     update();
     const copy = el("button", { class: "quiet", type: "button", text: "Copy", onclick: () => evfrDom.copy(report.command, copy) });
@@ -36,11 +40,11 @@ const evfrOverview = (() => {
         fact(count(report.n_videos), failed ? "videos, " + failed + " failed" : report.n_videos === 1 ? "video" : "videos"),
         fact(time(seconds, 0), "running time"),
         shots > report.n_videos - failed ? fact(count(shots), "shots") : null,
-        fact(report.method, "method"),
+        how,
         fact(report.signal, "signal"),
         fact(count(report.allProblems.length), report.allProblems.length === 1 ? "problem" : "problems", report.allProblems.length ? "warn" : "")),
       remarks(report).map((text) => el("p", { class: "note", text })),
-      el("div", { class: "command" }, el("code", { text: report.command, tabindex: "0", "aria-label": "Command that makes this selection" }), copy));
+      el("div", { class: "command" }, command, copy));
   }
 
   /* What holds for the choice over all videos, and how well it covers them. */

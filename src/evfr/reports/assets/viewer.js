@@ -24,9 +24,11 @@ const evfrViewer = (() => {
     const { report } = state;
     document.title = visible(report.title + " \u00b7 evfr view");
     const list = evfrViewList.panel(state, fail);
+    const isAll = () => list.summaries.length >= report.n_videos;
     state.total = () => {
       if (state.computed !== null) return Array.from(state.computed.values()).reduce((sum, { picks }) => sum + picks.length, 0);
-      return head.n_selected !== undefined ? head.n_selected : list.summaries.reduce((sum, summary) => sum + summary.n_selected, 0);
+      if (isAll()) return list.summaries.reduce((sum, summary) => sum + summary.n_selected, 0);
+      return (report.manifest.summary || {}).selected || NaN;
     };
     const labels = head.features.labels ? evfrViewLabels.source(state, fail) : null;
     let detail = null;
@@ -49,7 +51,6 @@ const evfrViewer = (() => {
       return { frames: sum("n_frames"), seconds: sum("duration"), failed: list.summaries.filter((summary) => summary.status === "failed").length, shots: 0 };
     };
     const notes = (head.notes || []).map((text) => el("p", { class: "note", text }));
-    const isAll = () => list.summaries.length >= report.n_videos;
     const drawTop = () => replace(top, evfrOverview.header(state, isAll() ? totals() : { frames: NaN, seconds: NaN, failed: 0, shots: 0 }, " viewer"), ...notes);
     const problems = el("div", {});
     const after = el("div", {});
@@ -87,7 +88,7 @@ const evfrViewer = (() => {
     try {
       build(await evfrApi.get("/api/state"));
     } catch (error) {
-      replace(app, el("p", { class: "empty", role: "alert", text: error.message }), el("button", { type: "button", class: "quiet", text: "Try again", onclick: start }));
+      replace(app, el("p", { class: "empty", role: "alert", text: error.message }), el("p", {}, el("button", { type: "button", class: "quiet", text: "Try again", onclick: start })));
     }
   }
 

@@ -4,6 +4,13 @@ const evfrViewForm = (() => {
 
   const { el, replace, visible, count, plural, time } = evfrDom;
   const SHOWN = 40;
+  const FEW = 24;
+  const VIDEOS_MOST = 2000;
+  const PAUSE_MS = 450;
+
+  const SAYS = ["Recompute before you save.", "There is nothing new to save."];
+
+  const pair = (id, text, ...inputs) => el("span", { class: "pair" }, el("label", { for: id, text }), inputs);
 
   /* How an option is asked for, by the words that the server describes it with. */
   function field(option, current) {
@@ -48,10 +55,14 @@ const evfrViewForm = (() => {
     const methods = Object.keys(head.methods);
     const method = el("select", { id: "method" }, methods.map((name) => el("option", { value: name, text: name })));
     const unit = el("select", { id: "unit", "aria-label": "What the budget counts" },
-      el("option", { value: "n", text: "frames" }), el("option", { value: "ratio", text: "share of the frames" }));
+      el("option", { value: "n", text: "frames" }), el("option", { value: "ratio", text: "share of all" }), el("option", { value: "stride", text: "every k-th" }));
     const budget = el("input", { type: "number", id: "budget-number", min: 0, step: "any", inputmode: "decimal", required: true });
+    const scope = el("select", { id: "scope" }, el("option", { value: "all", text: "all videos" }), el("option", { value: "here", text: "this video" }));
+    if (report.n_videos > VIDEOS_MOST) scope.value = "here";
     const seed = el("input", { type: "number", id: "seed", step: 1, min: 0 });
     const gap = el("input", { type: "number", id: "min-gap", step: 1, min: 1, placeholder: "none" });
+    const atOnce = el("input", { type: "checkbox", id: "at-once", title: "Compute as soon as something is changed" });
+    atOnce.checked = report.n_videos <= FEW;
     const options = el("div", { class: "options" });
     const edits = el("span", { class: "edits" });
     const note = el("p", { class: "note", id: "form-note", role: "status" });
@@ -64,7 +75,10 @@ const evfrViewForm = (() => {
     const name = el("input", { type: "text", id: "save-name", maxlength: 64, pattern: "[A-Za-z0-9_\\-][A-Za-z0-9._\\-]*", placeholder: "name of a folder", autocomplete: "off", spellcheck: "false", "aria-describedby": "save-note" });
     const save = el("button", { class: "quiet", type: "submit", id: "save", text: "Save as" });
     const saveNote = el("span", { class: "note", id: "save-note", role: "status" });
-    const saving = el("form", { class: "budget-row", id: "save-form", novalidate: true, hidden: !head.can_edit }, el("label", { for: "save-name", text: "Save as" }), name, save, saveNote);
+    const savedList = el("span", { class: "muted", id: "saved-list" });
+    const drawSaved = () => (savedList.textContent = head.saved.length ? visible("Saved here: " + head.saved.slice(-6).join(", ")) : "");
+    drawSaved();
+    const saving = el("form", { class: "budget-row", id: "save-form", novalidate: true, hidden: !head.can_edit }, pair("save-name", "Name", name), save, saveNote, el("span", { class: "grow" }), savedList);
     const changes = el("div", { class: "changes", id: "changes", hidden: true, role: "group", "aria-label": "What changed" });
     let fields = [];
 
@@ -78,9 +92,8 @@ const evfrViewForm = (() => {
     function fill() {
       const { parameters } = state.saved;
       method.value = methods.includes(state.saved.method) ? state.saved.method : methods[0];
-      const isRatio = parameters.n === null || parameters.n === undefined ? Number.isFinite(parameters.ratio) : false;
-      unit.value = isRatio ? "ratio" : "n";
-      budget.value = String(isRatio ? parameters.ratio : parameters.n || state.total());
+      unit.value = ["n", "ratio", "stride"].find((word) => Number.isFinite(parameters[word])) || "ratio";
+      budget.value = String(Number.isFinite(parameters[unit.value]) ? parameters[unit.value] : 0.1);
       seed.value = String(parameters.seed || 0);
       gap.value = parameters.min_gap ? String(parameters.min_gap) : "";
       ownOptions(parameters.method_options || parameters.options || {});
@@ -90,14 +103,24 @@ const evfrViewForm = (() => {
       const chosen = {};
       for (const entry of fields) if (entry.read() !== undefined) chosen[entry.name] = entry.read();
       const body = { [unit.value]: Number(budget.value), method: method.value, options: chosen, include: state.pins(), exclude: state.leftOut(), seed: Number(seed.value) || 0 };
-      if (gap.value) body.min_gap = Number(gap.value);
+      body.min_gap = gap.value ? Number(gap.value) : null;
+      if (scope.value === "here") body.places = [state.place];
       return body;
     }
 
     const touch = () => {
       state.isStale = true;
+      state.edition++;
       update();
     };
+
+    /* Compute a moment after the last change; one that comes while the server computes waits for its turn. */
+    let timer = 0;
+    function soon() {
+      clearTimeout(timer);
+      if (!atOnce.checked || !state.isStale) return;
+      timer = setTimeout(() => (state.isBusy ? soon() : run()), PAUSE_MS);
+    }
 
     function update() {
       const pins = state.pins().length;
@@ -112,9 +135,9 @@ const evfrViewForm = (() => {
       compute.disabled = state.isBusy;
       compute.textContent = state.isBusy ? "Computing\u2026" : "Recompute";
       form.setAttribute("aria-busy", state.isBusy ? "true" : "false");
-      save.disabled = state.isBusy || state.isStale || !head.can_edit;
-      if (head.can_edit && state.isStale) saveNote.textContent = "Recompute before you save.";
-      else if (saveNote.textContent === "Recompute before you save.") saveNote.textContent = "";
+      save.disabled = state.isBusy || state.isStale || state.computed === null || !head.can_edit;
+      const why = state.isStale ? "Recompute before you save." : state.computed === null ? "There is nothing new to save." : "";
+      if (why || SAYS.includes(saveNote.textContent)) saveNote.textContent = why;
     }
 
     function fail(text) {
@@ -125,9 +148,10 @@ const evfrViewForm = (() => {
 
     async function run() {
       if (state.isBusy) return;
+      clearTimeout(timer);
       note.classList.remove("warn");
       if (budget.value === "" || !(Number(budget.value) >= 0)) {
-        fail("The budget must be a number of frames, or a share of them from 0 to 1.");
+        fail("The budget must be a number: of frames, a share of them from 0 to 1, or the k of every k-th frame.");
         budget.focus();
         return;
       }
@@ -141,6 +165,7 @@ const evfrViewForm = (() => {
         fail(error.message);
       }
       update();
+      if (state.isStale && note.classList.contains("warn") === false) soon();
     }
 
     /* Frames that came and went in the video that is looked at; of the others, how many. */
@@ -173,8 +198,10 @@ const evfrViewForm = (() => {
       saveNote.textContent = "Saving\u2026";
       try {
         const { folder } = await evfrApi.post("/api/save", { name: name.value });
-        saveNote.textContent = visible("Saved: evfr select --from " + folder + "/selection.json takes it.");
+        saveNote.textContent = visible("Saved. To use it: evfr select --from " + folder + "/selection.json");
         say(saveNote.textContent);
+        head.saved.push(name.value);
+        drawSaved();
       } catch (error) {
         saveNote.classList.add("warn");
         saveNote.textContent = visible(error.message);
@@ -185,24 +212,20 @@ const evfrViewForm = (() => {
 
     const form = el("form", { id: "select-form", novalidate: true },
       el("div", { class: "budget-row" },
-        el("label", { for: "budget-number", text: "Budget" }), budget, unit,
-        el("label", { for: "method", text: "Method" }), method,
-        el("label", { for: "seed", text: "Seed" }), seed,
-        el("label", { for: "min-gap", text: "Least gap" }), gap, el("span", { class: "grow" }), undo, compute),
+        pair("budget-number", "Budget", budget, unit), report.n_videos > 1 ? pair("scope", "of", scope) : null, pair("method", "Method", method), pair("seed", "Seed", seed), pair("min-gap", "Least gap", gap),
+        el("span", { class: "grow" }), undo, el("span", { class: "pair" }, atOnce, el("label", { class: "plain", for: "at-once", text: "at once" })), compute),
       options,
       el("div", { class: "budget-row" }, edits, note));
     form.addEventListener("submit", (event) => {
       event.preventDefault();
       run();
     });
-    form.addEventListener("input", touch);
-    method.addEventListener("change", () => {
-      ownOptions();
+    form.addEventListener("input", (event) => {
+      if (event.target === atOnce) return soon();
+      if (event.target === method) ownOptions();
+      if (event.target === unit) budget.value = { ratio: "0.1", stride: "10", n: String(state.total() || 10) }[unit.value];
       touch();
-    });
-    unit.addEventListener("change", () => {
-      budget.value = unit.value === "ratio" ? "0.1" : String(state.total());
-      touch();
+      soon();
     });
     saving.addEventListener("submit", (event) => {
       event.preventDefault();
@@ -210,6 +233,7 @@ const evfrViewForm = (() => {
     });
     state.listen((what) => {
       if (["picks", "busy"].includes(what)) update();
+      if (what === "edit") soon();
       if (["picks", "video"].includes(what)) drawChanges();
     });
     const node = el("section", { class: "budget viewer-form", "aria-label": "Budget and method" }, form, saving,

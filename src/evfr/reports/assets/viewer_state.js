@@ -2,20 +2,26 @@
 const evfrViewState = (head, fail) => {
   "use strict";
 
-  const { count, context } = evfrDom;
   const report = Object.assign({}, head.report, { allProblems: evfrData.once(head.report.problems) });
   const videos = new Array(report.n_videos);
   const loading = new Map();
   const state = evfrEdits(report, videos, () => {
     state.isStale = true;
+    state.edition++;
     state.tell("picks");
+    state.tell("edit");
   });
+  state.edition = 0;
   state.head = head;
-  state.saved = { method: report.method, parameters: report.parameters };
+  state.saved = { method: report.method, parameters: report.parameters, command: report.command, allProblems: report.allProblems };
   state.computed = null;
   state.isStale = false;
   state.isBusy = false;
   state.playing = -1;
+
+  const NOTHING = { picks: new Int32Array(0), facts: new Map(), look: null };
+  // Whether the computed selection is over all videos; the others keep what is saved.
+  state.isWhole = true;
 
   const list = (packed) => (Array.isArray(packed) ? Int32Array.from(packed) : evfrData.unpack(packed));
 
@@ -48,7 +54,8 @@ const evfrViewState = (head, fail) => {
     if (!loading.has(place)) {
       loading.set(place, evfrApi.get("/api/video/" + place).then((raw) => {
         const video = evfrData.video(raw, place, pictures(place, raw.n_frames));
-        const item = Object.assign(state.item(video), { savedPicks: video.selected, savedFacts: video.facts });
+        const { selected: picks, facts, method, method_reason, segments } = video;
+        const item = Object.assign(state.item(video), { saved: { picks, facts, look: { method, method_reason, segments } } });
         videos[place] = item;
         apply(item);
         return item;
@@ -60,15 +67,9 @@ const evfrViewState = (head, fail) => {
   /* Show the computed selection of a video, or the saved one where none is computed. */
   function apply(item) {
     const found = state.computed && state.computed.get(item.video.place);
-    if (!found) {
-      item.video.facts = state.computed ? new Map() : item.savedFacts;
-      state.assign(item, state.computed ? new Int32Array(0) : item.savedPicks);
-      item.video.selected = item.picks;
-      return;
-    }
-    item.video.facts = found.facts;
-    item.video.selected = found.picks;
-    state.assign(item, found.picks);
+    const { picks, facts, look } = found || (state.isWhole && state.computed ? NOTHING : item.saved);
+    Object.assign(item.video, look || item.saved.look, { facts, selected: picks });
+    state.assign(item, picks);
   }
 
   let asked = 0;
@@ -110,24 +111,29 @@ const evfrViewState = (head, fail) => {
     return rows.sort((a, b) => a.place - b.place);
   }
 
+  /* One video of the server's answer, as the page shows it. */
+  function read(entry) {
+    const picks = list(entry.selected);
+    const facts = new Map(Array.from(picks, (frame, i) => [frame, {
+      rank: entry.rank[i], inclusion: entry.inclusion && entry.inclusion[i] !== null ? entry.inclusion[i] : NaN, reason: entry.reasons[i] || "", file: null,
+    }]));
+    const segments = (entry.segments || []).map(([start, stop, method, reason, dynamicity, n]) => ({ start, stop, method, reason, dynamicity, n }));
+    return { picks, facts, look: { method: entry.method || "", method_reason: entry.method_reason || "", segments } };
+  }
+
   /* Ask the server for the selection of these words, and show it. */
   state.select = async (words) => {
     state.isBusy = true;
     state.tell("busy");
+    const edition = state.edition;
     try {
       const answer = await evfrApi.post("/api/select", words);
-      state.computed = new Map(answer.videos.map((entry) => {
-        const picks = list(entry.selected);
-        const rank = entry.rank ? list(entry.rank) : [];
-        const reasons = entry.reasons || [];
-        const reason = (i) => (Array.isArray(reasons) ? reasons[i] : reasons.texts[reasons.index[i]]) || "";
-        const facts = new Map(Array.from(picks, (frame, i) => [frame, { rank: i < rank.length ? rank[i] : i, inclusion: NaN, reason: reason(i), file: null }]));
-        return [entry.place, { picks, facts }];
-      }));
+      state.isWhole = words.places === undefined;
+      state.computed = new Map(answer.videos.map((entry) => [entry.place, read(entry)]));
       for (const name of ["method", "parameters", "signal", "command"]) if (answer.report && name in answer.report) report[name] = answer.report[name];
       report.allProblems = evfrData.once((answer.report || report).problems || []);
       state.seconds = answer.seconds;
-      state.isStale = false;
+      state.isStale = edition !== state.edition;
       for (const item of videos) if (item) apply(item);
       return answer;
     } finally {
@@ -151,14 +157,14 @@ const evfrViewState = (head, fail) => {
     state.tell("picks");
   };
 
-  /* What changed since the saved selection; the list of videos knows the saved counts of videos that are not loaded. */
+  /* What changed since the saved selection, in the videos that were looked at. */
   state.changes = () => {
     if (state.computed === null) return { rows: [], added: 0, dropped: 0 };
     const before = new Map();
     const after = new Map();
     for (const item of videos) {
       if (!item) continue;
-      before.set(item.video.place, item.savedPicks);
+      before.set(item.video.place, item.saved.picks);
       after.set(item.video.place, item.picks);
     }
     const rows = changes(before, after);
@@ -167,9 +173,10 @@ const evfrViewState = (head, fail) => {
   };
 
   state.picksOf = (place) => {
-    if (state.computed === null) return videos[place] ? videos[place].savedPicks : null;
-    const found = state.computed.get(place);
-    return found ? found.picks : new Int32Array(0);
+    const found = state.computed && state.computed.get(place);
+    if (found) return found.picks;
+    if (state.computed && state.isWhole) return NOTHING.picks;
+    return videos[place] ? videos[place].saved.picks : null;
   };
 
   state.load = load;
