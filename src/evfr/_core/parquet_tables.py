@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-__all__ = ["read_parquet"]
+__all__ = ["plain_texts", "read_parquet"]
 
 _ROWS_FREE = 200_000
 _TEXT_FREE = 1 << 26
@@ -64,13 +64,25 @@ def read_parquet(path: Path, columns: Sequence[str] | None = None, *, rows_per_b
         table = file.read(columns=wanted, use_threads=False).select(wanted)
     if table.num_rows != rows:
         raise pa.ArrowInvalid(f"it claims {rows} rows and holds {table.num_rows}")
-    for name in texts:
+    return plain_texts(table, texts, size)
+
+
+def plain_texts(table: pa.Table, names: Sequence[str], size: int) -> pa.Table:
+    """Return a table whose columns of coded texts (``read_dictionary=``) are plain.
+
+    Raises
+    ------
+    pyarrow.ArrowInvalid
+        If they would take far more than the file of ``size`` bytes.
+    """
+    for name in names:
         length = sum(_text_bytes(chunk) for chunk in table[name].chunks)
         if length > max(_TEXT_FREE, _TEXT_PER_BYTE * size):
             raise pa.ArrowInvalid(f"its column {name!r} unpacks to {length} bytes, far more than its {size}")
         place = table.column_names.index(name)
-        kind = table.schema.field(name).type.value_type
-        table = table.set_column(place, table.schema.field(name).with_type(kind), table[name].cast(kind))
+        field = table.schema.field(name)
+        kind = field.type.value_type
+        table = table.set_column(place, field.with_type(kind), table[name].cast(kind))
     return table
 
 

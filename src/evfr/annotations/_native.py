@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from evfr._core.annotations import SOURCES, AnnotatedVideo, Category, VideoAnnotations
 from evfr._core.atomic import atomic_write_bytes
 from evfr._core.masks import Rle
+from evfr._core.parquet_tables import plain_texts
 from evfr._core.types import PTS_NONE
 from evfr.annotations._json import attributes_of, entries, optional_text, whole
 from evfr.annotations._paths import read_bytes, safe_name
@@ -23,7 +24,8 @@ __all__ = ["SCHEMA", "read_native", "recognises_native", "write_native"]
 
 _KEY = b"evfr-annotations"
 _VERSION = 1
-_ROWS_PER_BYTE = 100
+_ROWS_PER_BYTE = 4
+_ROWS_FREE = 2_000_000
 _BYTES_PER_BYTE = 20_000
 
 SCHEMA = pa.schema(
@@ -109,6 +111,9 @@ def write_native(annotations: VideoAnnotations, path: str | Path) -> Path:
     pq.write_table(table, sink, compression="zstd", compression_level=1)
     atomic_write_bytes(path, sink.getvalue().to_pybytes())
     return path
+
+
+_TEXTS = [field.name for field in SCHEMA if pa.types.is_string(field.type)]
 
 
 def read_native(path: str | Path) -> VideoAnnotations:
@@ -203,7 +208,7 @@ def _open(path: Path) -> tuple[pa.Table, dict[str, Any]]:
         # Not column by column: pyarrow ends the process where the statistics of a column are damaged.
         size = sum(told.row_group(group).total_byte_size for group in range(told.num_row_groups))
         # Claims are checked against the bytes that are there, before anything is allocated for them.
-        if told.num_rows > _ROWS_PER_BYTE * len(data) or size > _BYTES_PER_BYTE * len(data):
+        if told.num_rows > max(_ROWS_FREE, _ROWS_PER_BYTE * len(data)) or size > _BYTES_PER_BYTE * len(data):
             raise AnnotationError(
                 f"{path} claims {told.num_rows} rows and {size} bytes, more than its {len(data)} bytes can hold"
             )
@@ -218,7 +223,8 @@ def _open(path: Path) -> tuple[pa.Table, dict[str, Any]]:
                 f"{path}: the columns must be {SCHEMA.names} with fixed types, got {schema.names}"
             )
         head = json.loads(raw)
-        table = file.read()
+        coded = pq.ParquetFile(pa.BufferReader(data), read_dictionary=_TEXTS)
+        table = plain_texts(coded.read(), _TEXTS, len(data))
         table.validate(full=True)
     except (pa.ArrowException, OSError, ValueError, RecursionError) as error:
         raise AnnotationError(f"{path} is no readable label table: {error!s:.200}") from error
