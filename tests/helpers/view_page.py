@@ -31,7 +31,7 @@ READ = """const read = (canvas, x, y) => {
     pen.drawImage(canvas, -Math.round(x * canvas.width), -Math.round(y * canvas.height));
     return Array.from(pen.getImageData(0, 0, 1, 1).data);
 };"""
-"""A function of a script: one pixel of a canvas, read through a copy so that the canvas stays where it is drawn fast."""
+"""A function of a script: one pixel of a canvas, through a copy so that the canvas stays where it is drawn fast."""
 LOW_AFTER = 40
 """From this frame on the carried square is doubted."""
 
@@ -165,28 +165,42 @@ class Looked:
         return found
 
 
+WATCH = (
+    "window.broken = []; document.addEventListener('securitypolicyviolation',"
+    " (event) => window.broken.push(event.violatedDirective + ' ' + event.blockedURI));"
+)
+
+
+def new_tab(browser: Any, **context: Any) -> Any:
+    """Return a page in a window of its own, which notes what the policy refuses."""
+    page = browser.new_context(**{**WINDOW, **context}).new_page()
+    page.add_init_script(WATCH)
+    return page
+
+
 @contextmanager
-def looked(browser: Any, address: str, *, prepare: Any = None, **context: Any) -> Iterator[Looked]:
-    """Open the viewer's address in a window of its own; ``prepare`` may put routes before it."""
-    session = browser.new_context(**{**WINDOW, **context})
-    page = session.new_page()
+def looked(tab: Any, address: str, *, prepare: Any = None) -> Iterator[Looked]:
+    """Open the viewer's address in a tab; ``prepare`` may put routes before it, which end with the block."""
     parts = urlsplit(address)
-    view = Looked(page, f"{parts.scheme}://{parts.netloc}")
-    page.add_init_script(
-        "window.broken = []; document.addEventListener('securitypolicyviolation',"
-        " (event) => window.broken.push(event.violatedDirective + ' ' + event.blockedURI));"
-    )
-    page.on("console", lambda message: view.logged.append(f"{message.type}: {message.text}"))
-    page.on("pageerror", lambda error: view.thrown.append(str(error)))
-    page.on("request", lambda request: _note(view, request.url))
-    page.on("dialog", lambda dialog: (view.thrown.append("dialog"), dialog.dismiss()))
+    view = Looked(tab, f"{parts.scheme}://{parts.netloc}")
+    listeners = {
+        "console": lambda message: view.logged.append(f"{message.type}: {message.text}"),
+        "pageerror": lambda error: view.thrown.append(str(error)),
+        "request": lambda request: _note(view, request.url),
+        "dialog": lambda dialog: (view.thrown.append("dialog"), dialog.dismiss()),
+    }
+    for event, listener in listeners.items():
+        tab.on(event, listener)
     if prepare is not None:
-        prepare(page)
+        prepare(tab)
     try:
-        page.goto(address)
+        tab.goto(address)
         yield view
     finally:
-        session.close()
+        for event, listener in listeners.items():
+            tab.remove_listener(event, listener)
+        tab.unroute_all(behavior="ignoreErrors")
+        tab.goto("about:blank")
 
 
 def _note(view: Looked, url: str) -> None:

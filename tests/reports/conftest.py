@@ -11,7 +11,7 @@ import pytest
 
 from evfr.reports import SelectionReport, render_report
 from helpers.browser import Chromium, Opened, chromium_path, opened
-from helpers.view_page import Looked, Scene, looked, make_scene
+from helpers.view_page import Looked, Scene, looked, make_scene, new_tab
 
 PAGE_LIMIT_SECONDS = 180.0
 
@@ -73,12 +73,21 @@ def viewer(scene: Scene) -> Iterator[Any]:
 
 
 @pytest.fixture
-def look(browser: Any, viewer: Any) -> Iterator[Callable[..., Looked]]:
+def view_tab(browser: Any, chromium: Chromium) -> Any:
+    """Return one tab for all pages of the viewer that need no window of their own."""
+    tab = getattr(chromium, "view_tab", None)
+    if tab is None or tab.is_closed():
+        tab = chromium.view_tab = new_tab(browser)
+    return tab
+
+
+@pytest.fixture
+def look(view_tab: Any, viewer: Any) -> Iterator[Callable[..., Looked]]:
     """Open the viewer's page and wait until it is there."""
     with ExitStack() as stack:
 
-        def opener(**context: Any) -> Looked:
-            view = stack.enter_context(looked(browser, viewer.address, **context))
+        def opener(tab: Any = None) -> Looked:
+            view = stack.enter_context(looked(tab or view_tab, viewer.address))
             view.settle()
             return view
 

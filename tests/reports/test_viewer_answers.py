@@ -97,14 +97,14 @@ def hostile_routes(page: Any) -> None:
     )
 
 
-def test_hostile_texts_run_nothing_and_show_as_text(browser: Any, viewer: Viewer) -> None:
-    with looked(browser, viewer.address, prepare=hostile_routes) as view:
+def test_hostile_texts_run_nothing_and_show_as_text(view_tab: Any, viewer: Viewer) -> None:
+    with looked(view_tab, viewer.address, prepare=hostile_routes) as view:
         view.settle()
         page = view.page
         assert page.locator("h1").inner_text() == HOSTILE[0] + " \\u001b[31mred"
         names = page.locator(".overview .row-name").all_inner_texts()
         assert names[1] == HOSTILE[1] + " \\u001b[31mred" and "\\u202e" in names[4]
-        for row in range(len(HOSTILE)):
+        for row in (1, 4):
             page.locator(".overview .row-name").nth(row).click()
             view.settle()
         assert HOSTILE[1] in page.locator("#alerts").inner_text()
@@ -118,7 +118,7 @@ def test_hostile_texts_run_nothing_and_show_as_text(browser: Any, viewer: Viewer
         )
 
 
-def test_every_failing_request_is_one_sentence(browser: Any, viewer: Viewer) -> None:
+def test_every_failing_request_is_one_sentence(view_tab: Any, viewer: Viewer) -> None:
     def routes(page: Any) -> None:
         page.route("**/api/state", lambda route: route.abort())
         answer_with(page, "**/api/frame/**", {"error": "frame 3 cannot be decoded"}, 422)
@@ -128,7 +128,7 @@ def test_every_failing_request_is_one_sentence(browser: Any, viewer: Viewer) -> 
             "**/api/labels/**", lambda route: route.fulfill(body="no json", content_type="application/json")
         )
 
-    with looked(browser, viewer.address, prepare=routes) as view:
+    with looked(view_tab, viewer.address, prepare=routes) as view:
         page = view.page
         view.until("document.querySelector('[role=alert]') !== null")
         assert "is evfr view still running?" in page.locator("#app").inner_text()
@@ -149,7 +149,7 @@ def test_every_failing_request_is_one_sentence(browser: Any, viewer: Viewer) -> 
         assert view.thrown == []
 
 
-def test_pages_through_ten_thousand_videos(browser: Any, viewer: Viewer) -> None:
+def test_pages_through_ten_thousand_videos(view_tab: Any, viewer: Viewer) -> None:
     count = 10_000
     asked: list[str] = []
 
@@ -181,7 +181,7 @@ def test_pages_through_ten_thousand_videos(browser: Any, viewer: Viewer) -> None
         page.route("**/api/state", state)
         page.route("**/api/videos?*", videos)
 
-    with looked(browser, viewer.address, prepare=routes) as view:
+    with looked(view_tab, viewer.address, prepare=routes) as view:
         view.settle()
         page = view.page
         assert len(asked) == 1
@@ -198,13 +198,13 @@ def test_pages_through_ten_thousand_videos(browser: Any, viewer: Viewer) -> None
         assert view.thrown == [] and view.logged == []
 
 
-def test_plays_exact_frames_where_the_browser_plays_no_video(browser: Any, viewer: Viewer) -> None:
+def test_plays_exact_frames_where_the_browser_plays_no_video(view_tab: Any, viewer: Viewer) -> None:
     def routes(page: Any) -> None:
         data = viewer.json("/api/video/0")
         data["codec"] = "prores"
         answer_with(page, "**/api/video/0", data)
 
-    with looked(browser, viewer.address, prepare=routes) as view:
+    with looked(view_tab, viewer.address, prepare=routes) as view:
         view.settle()
         page = view.page
         assert not page.evaluate("evfrViewer.player.isMedia()")

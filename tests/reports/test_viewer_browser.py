@@ -10,7 +10,19 @@ import pytest
 
 import evfr
 from evfr.reports import track_colour
-from helpers.view_page import LOW_AFTER, READ, SIZE, SQUARE, Looked, Scene, corner, looked, middle, near
+from helpers.view_page import (
+    LOW_AFTER,
+    READ,
+    SIZE,
+    SQUARE,
+    Looked,
+    Scene,
+    corner,
+    looked,
+    middle,
+    near,
+    new_tab,
+)
 from helpers.view_server import Viewer, running_viewer
 
 pytest.importorskip("starlette")
@@ -220,8 +232,8 @@ def test_saves_what_evfr_select_reads_and_keeps_it(
     assert view.open_picks() == saved_picks(scene)
 
 
-def test_without_edit_there_is_nothing_to_save_with(browser: Any, scene: Scene) -> None:
-    with running_viewer(scene.picks, store=scene.store) as viewer, looked(browser, viewer.address) as view:
+def test_without_edit_there_is_nothing_to_save_with(view_tab: Any, scene: Scene) -> None:
+    with running_viewer(scene.picks, store=scene.store) as viewer, looked(view_tab, viewer.address) as view:
         view.settle()
         page = view.page
         assert page.locator("#save-form").is_hidden()
@@ -233,8 +245,9 @@ def test_without_edit_there_is_nothing_to_save_with(browser: Any, scene: Scene) 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [700, 1280])
 @pytest.mark.slow
-def test_fits_the_screen(look: Callable[..., Looked], scheme: str, width: int) -> None:
-    view = look(viewport={"width": width, "height": 800}, color_scheme=scheme)
+def test_fits_the_screen(browser: Any, look: Callable[..., Looked], scheme: str, width: int) -> None:
+    tab = new_tab(browser, viewport={"width": width, "height": 800}, color_scheme=scheme)
+    view = look(tab)
     assert view.page.evaluate("document.documentElement.scrollWidth") <= width
     view.check_quiet()
 
