@@ -19,12 +19,20 @@ from evfr.video import _props as props
 from evfr.video import _scenery as scenery
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.random import Generator
     from numpy.typing import NDArray
 
-__all__ = ["ClipTimeline", "clip_timeline", "draw_clip"]
+__all__ = ["CLIP_OBJECTS", "ClipTimeline", "clip_object_maps", "clip_timeline", "draw_clip"]
+
+CLIP_OBJECTS = {
+    **dict.fromkeys((1, 2, 3), "balloon"),
+    **dict.fromkeys((4, 5, 6, 8), "car"),
+    7: "bus",
+    **dict.fromkeys((9, 10, 11, 12), "boat"),
+}
+"""What moves in a drawn clip: the number of each object in `clip_object_maps`, and its class."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +152,12 @@ def _paint_sprite(
     size: float,
     *,
     parallax: float = 1.0,
+    number: int = 0,
 ) -> None:
-    """Put a sprite's bottom centre at (x, y), in place; ``size`` scales it."""
+    """Put a sprite's bottom centre at (x, y), in place; ``size`` scales it.
+
+    Into a map of objects, (H, W) uint8 instead of a picture, its ``number`` is written where it is mostly opaque.
+    """
     height, width = sprite.rgba.shape[:2]
     scale = camera.scale * size / sprite.detail
     foot_x = camera.width / 2 + (x - camera.x * parallax) * camera.scale
@@ -158,6 +170,9 @@ def _paint_sprite(
     matrix = np.array([[scale, 0, left - x0], [0, scale, top - y0]])
     patch = cv2.warpAffine(sprite.rgba, matrix, (x1 - x0, y1 - y0), flags=cv2.INTER_LINEAR)
     part = picture[y0:y1, x0:x1]
+    if picture.ndim == 2:
+        part[patch[..., 3] >= 128] = number
+        return
     clear = cv2.cvtColor(255 - patch[..., 3], cv2.COLOR_GRAY2RGB)
     part[:] = cv2.add(cv2.multiply(part, clear, scale=1 / 255), cv2.cvtColor(patch, cv2.COLOR_RGBA2RGB))
 
@@ -178,8 +193,10 @@ def _ease(time: float, start: float, stop: float) -> float:
     return part * part * (3 - 2 * part)
 
 
-def _town_painter(rng: Generator, detail: float, size: tuple[int, int]) -> Callable[[float], NDArray[Any]]:
-    """Return a function from time (in hundredths of the clip) to the picture of the first scene."""
+def _town_painter(
+    rng: Generator, detail: float, size: tuple[int, int]
+) -> Callable[[float, bool], NDArray[Any]]:
+    """Return a function from time (in hundredths of the clip) to the first scene's picture, or its map of objects."""
     far, near = scenery.town(rng, detail)
     balloons = [
         props.balloon(rng, detail, colours)
@@ -197,13 +214,13 @@ def _town_painter(rng: Generator, detail: float, size: tuple[int, int]) -> Calla
     oak = props.tree(rng, detail)
     swing = rng.uniform(0, 6.28, 3)
 
-    def paint(time: float) -> NDArray[Any]:
+    def paint(time: float, is_map: bool) -> NDArray[Any]:
         alive = _slowing(time, 34, 44)
         closer = _ease(time, 29, 43)
         panned = _slowing(min(time, 44), 24, 44)
         zoom = 1.0 + 0.55 * closer
         camera = _Camera(330 + 11.5 * panned, 190 + 8 * closer, zoom, *size)
-        picture = _paint_layer(camera, near, _paint_layer(camera, far, None))
+        picture = _empty_map(size) if is_map else _paint_layer(camera, near, _paint_layer(camera, far, None))
         for i, (x, y, big, drift, rise) in enumerate(
             (
                 (300.0, 150.0, 0.62, 3.2, -0.55),
@@ -213,13 +230,15 @@ def _town_painter(rng: Generator, detail: float, size: tuple[int, int]) -> Calla
         ):
             away = x + drift * alive + 5 * np.sin(swing[i] + alive / 9)
             growth = big * (1 + (0.010, -0.006, 0.012)[i] * alive)
-            _paint_sprite(camera, picture, balloons[i], away, y + rise * alive, growth, parallax=0.62)
+            _paint_sprite(
+                camera, picture, balloons[i], away, y + rise * alive, growth, parallax=0.62, number=i + 1
+            )
         for i, (x, speed) in enumerate(((120.0, 17.0), (-160.0, 21.0), (-420.0, 24.5))):
-            _paint_sprite(camera, picture, cars[i], x + speed * alive, 252 + 2 * i, 0.62)
+            _paint_sprite(camera, picture, cars[i], x + speed * alive, 252 + 2 * i, 0.62, number=i + 4)
         bus_x, car_x = 1330 - 15.5 * alive, 900 - 20.5 * alive
-        _paint_sprite(camera, picture, red_bus, bus_x, 297, 0.95)
+        _paint_sprite(camera, picture, red_bus, bus_x, 297, 0.95, number=7)
         mirrored = props.Sprite(cars[3].rgba[:, ::-1], cars[3].detail)
-        _paint_sprite(camera, picture, mirrored, car_x, 302, 1.05)
+        _paint_sprite(camera, picture, mirrored, car_x, 302, 1.05, number=8)
         for x in (470.0, 1010.0):
             _paint_sprite(camera, picture, oak, x * 1.22, 382, 1.25, parallax=1.22)
         return picture
@@ -227,20 +246,22 @@ def _town_painter(rng: Generator, detail: float, size: tuple[int, int]) -> Calla
     return paint
 
 
-def _bay_painter(rng: Generator, detail: float, size: tuple[int, int]) -> Callable[[float], NDArray[Any]]:
-    """Return a function from time (in hundredths of the clip) to the picture of the second scene."""
+def _bay_painter(
+    rng: Generator, detail: float, size: tuple[int, int]
+) -> Callable[[float, bool], NDArray[Any]]:
+    """Return a function as that of `_town_painter` for the second scene."""
     water = scenery.bay(rng, detail)
     boats = [props.sailboat(rng, detail, stripe) for stripe in ((188, 66, 52), (50, 76, 112), (70, 108, 84))]
     dash = props.speedboat(rng, detail)
     ripple = cv2.GaussianBlur(scenery.fractal(rng, 256, 1024, cell=16, roughness=0.6), (9, 1), 0)
     ripples = (np.clip(ripple, 0, 2.5) * 5).astype(np.uint8)
 
-    def paint(time: float) -> NDArray[Any]:
+    def paint(time: float, is_map: bool) -> NDArray[Any]:
         t = time - 58
         camera = _Camera(400 + 0.6 * t, 188 - 2 * _ease(t, 4, 40), 1.12 + 0.001 * t, *size)
-        picture = _paint_layer(camera, water, None)
+        picture = _empty_map(size) if is_map else _paint_layer(camera, water, None)
         shore = int(camera.height / 2 + (scenery.HORIZON + 2 - camera.y) * camera.scale)
-        if 0 <= shore < camera.height:
+        if 0 <= shore < camera.height and not is_map:
             tile: Any = np.roll(ripples, (int(0.9 * t), int(5 * t)), axis=(0, 1))
             tile = cv2.resize(tile, (camera.width, camera.height - shore))
             picture[shore:] = cv2.add(picture[shore:], cv2.cvtColor(tile, cv2.COLOR_GRAY2RGB))
@@ -248,14 +269,26 @@ def _bay_painter(rng: Generator, detail: float, size: tuple[int, int]) -> Callab
             ((360.0, 238.0, 0.45, 1.2), (600.0, 258.0, 0.62, -1.5), (250.0, 338.0, 1.1, 5.0))
         ):
             bob = 1.2 * big * np.sin(0.8 * t + 2 * i)
-            _paint_sprite(camera, picture, boats[i], x + speed * t, y + bob, big * (1 + 0.002 * t))
+            growth = big * (1 + 0.002 * t)
+            _paint_sprite(camera, picture, boats[i], x + speed * t, y + bob, growth, number=i + 9)
         if 80 <= time < 85:
-            _paint_sprite(
-                camera, picture, dash, camera.x - 520 + 190 * (time - 80), 332 + 3 * np.sin(2 * time), 1.0
-            )
+            x, y = camera.x - 520 + 190 * (time - 80), 332 + 3 * np.sin(2 * time)
+            _paint_sprite(camera, picture, dash, x, y, 1.0, number=12)
         return picture
 
     return paint
+
+
+def _empty_map(size: tuple[int, int]) -> NDArray[Any]:
+    return np.zeros((size[1], size[0]), np.uint8)
+
+
+def _scenes(size: tuple[int, int], seed: int) -> tuple[Callable[[float, bool], NDArray[Any]], ...]:
+    detail = 1.25 * size[0] / 640
+    return (
+        _town_painter(generator(spawn_seed(seed, "town")), detail, size),
+        _bay_painter(generator(spawn_seed(seed, "bay")), detail, size),
+    )
 
 
 def _grain(rng: Generator, width: int, height: int) -> list[tuple[NDArray[Any], NDArray[Any]]]:
@@ -271,16 +304,12 @@ def _draw_frames(seconds: float, fps: int, size: tuple[int, int], seed: int) -> 
     """Yield the clip's frames as I420, (H * 3 / 2, W) uint8, limited range."""
     timeline = clip_timeline(seconds, fps)
     width, height = size
-    detail = 1.25 * width / 640
-    scenes = (
-        _town_painter(generator(spawn_seed(seed, "town")), detail, size),
-        _bay_painter(generator(spawn_seed(seed, "bay")), detail, size),
-    )
+    scenes = _scenes(size, seed)
     rng = generator(spawn_seed(seed, "grain"))
     grain = _grain(rng, width, height)
     for index in range(timeline.frame_count):
         paint = scenes[index >= timeline.cut]
-        picture = paint(100.0 * index / timeline.frame_count)
+        picture = paint(100.0 * index / timeline.frame_count, False)
         planes = cv2.cvtColor(picture, cv2.COLOR_RGB2YUV_I420)
         more, less = grain[int(rng.integers(4))]
         dy, dx = int(rng.integers(32)), int(rng.integers(64))
@@ -361,3 +390,46 @@ def draw_clip(
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return path
+
+
+def clip_object_maps(
+    frame_index: Sequence[int],
+    *,
+    seconds: float = 12.0,
+    fps: int = 25,
+    size: tuple[int, int] = (640, 360),
+    seed: int = 0,
+) -> NDArray[np.uint8]:
+    """Return which object of a clip that `draw_clip` draws each pixel shows, exactly.
+
+    Parameters
+    ----------
+    frame_index : sequence of int
+        Frames of the clip, 0-based in presentation order.
+    seconds, fps, size, seed : float, int, tuple of int, int
+        As given to `draw_clip`.
+
+    Returns
+    -------
+    (N, H, W) uint8 ndarray
+        One map per frame: a key of `CLIP_OBJECTS`, or 0 where none is. What a tree or a nearer object hides is not
+        marked.
+
+    Raises
+    ------
+    ValueError
+        If a value is out of range, or the clip has no such frame.
+
+    Examples
+    --------
+    >>> clip_object_maps([0], seconds=1.0, size=(64, 36)).shape
+    (1, 36, 64)
+    """
+    timeline = clip_timeline(seconds, fps)
+    scenes = _scenes(size, seed)
+    maps = np.zeros((len(frame_index), size[1], size[0]), np.uint8)
+    for place, index in enumerate(frame_index):
+        if not 0 <= index < timeline.frame_count:
+            raise ValueError(f"the clip has the frames 0 to {timeline.frame_count - 1}, got {index}")
+        maps[place] = scenes[int(index >= timeline.cut)](100.0 * int(index) / timeline.frame_count, True)
+    return maps
