@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -49,7 +49,7 @@ class ViewVideo:
     facts : mapping
         What the manifest says of it; empty for a store.
     problem : Problem or None
-        Why it cannot be opened.
+        Why it cannot be shown: nothing opens it then.
     """
 
     video_id: str
@@ -83,6 +83,8 @@ class ViewFolder:
         The selected frames; None for a store.
     notes : tuple of str
         What is to be said about the folder.
+    problems : tuple of Problem
+        What the manifest says was wrong.
     """
 
     root: Path
@@ -93,6 +95,7 @@ class ViewFolder:
     manifest: Mapping[str, Any] = field(default_factory=dict, repr=False)
     table: pa.Table | None = field(default=None, repr=False)
     notes: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
 
 
 def open_folder(folder: str | Path) -> ViewFolder:
@@ -151,16 +154,24 @@ def _open_selection(root: Path) -> ViewFolder:
     request = (
         Request(damaged=damaged) if is_review else Request.from_dict(parameters, str(root / "selection.json"))
     )
+    problems = _problems(manifest, root / "selection.json")
     names = [entry["video_id"] for entry in manifest["inputs"]]
     if len(set(names)) != len(names):
         raise SelectionFileError(
             f"{root / 'selection.json'}: two inputs have one video_id; the file was edited"
         )
-    videos = tuple(_from_input(entry, damaged) for entry in manifest["inputs"])
+    videos = tuple(_from_input(entry, damaged, problems) for entry in manifest["inputs"])
     paths = manifest.get("paths", ())
     shown = tuple(str(text) for text in paths) if isinstance(paths, list) else ()
     return ViewFolder(
-        root, "review" if is_review else "selection", videos, request, shown, manifest, selection.table
+        root,
+        "review" if is_review else "selection",
+        videos,
+        request,
+        shown,
+        manifest,
+        selection.table,
+        problems=problems,
     )
 
 
@@ -182,7 +193,22 @@ def check_regular(path: Path) -> None:
         )
 
 
-def _from_input(entry: Mapping[str, Any], damaged: Damaged) -> ViewVideo:
+def _problems(manifest: Mapping[str, Any], path: Path) -> tuple[Problem, ...]:
+    from evfr._core.types import Problem
+    from evfr.errors import SelectionFileError
+
+    try:
+        found = tuple(Problem.from_dict(item) for item in manifest["problems"])
+        if not all(isinstance(p.message, str) and isinstance(p.source, str) for p in found):
+            raise ValueError("message and source must be texts")
+    except (KeyError, TypeError, ValueError) as error:
+        raise SelectionFileError(
+            f"{path}: its problems cannot be read ({error}); the file was edited"
+        ) from error
+    return found
+
+
+def _from_input(entry: Mapping[str, Any], damaged: Damaged, problems: Sequence[Problem]) -> ViewVideo:
     """Read one input of a manifest, which anyone may have edited: what does not fit is a problem of that video."""
     from evfr._core.types import Problem
     from evfr.errors import InputError, ProblemCode
@@ -199,6 +225,11 @@ def _from_input(entry: Mapping[str, Any], damaged: Damaged) -> ViewVideo:
     except InputError as error:
         text = f"the viewer opens local videos only: {error}"
         return replace(blank, problem=Problem(ProblemCode.E_UNREADABLE, text, name))
+    if blank.facts["status"] == "failed":
+        own = [problem for problem in problems if problem.source == name and problem.code.is_error]
+        text = "it could not be used when the selection was made; select again"
+        found = own[0] if own else Problem(ProblemCode.E_FAILED, text, name)
+        return replace(blank, source=source, problem=found)
     return replace(blank, source=source, digest=digest)
 
 

@@ -227,10 +227,10 @@ class ViewSession:
         from evfr.video import VideoSource
 
         video = self.folder.videos[place]
-        if video.source is None:
+        if video.source is None or video.problem is not None:
             assert video.problem is not None
-            nowhere = VideoSource(video.video_id, Path(video.path), "file")
-            return OpenedVideo(failed(nowhere, video.problem), ())
+            source = video.source or VideoSource(video.video_id, Path(video.path), "file")
+            return OpenedVideo(failed(source, video.problem), ())
         source, stamp = video.source, stamp_of(video.source)
         try:
             digest = current_digest(self.store, source)

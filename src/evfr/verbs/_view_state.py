@@ -33,13 +33,11 @@ def head(session: ViewSession) -> dict[str, Any]:
         As `evfr.reports._encode.encode_report`; the manifest has its inputs only where they are few.
     """
     from evfr import __version__
-    from evfr._core.types import Problem
     from evfr.reports import SelectionReport
     from evfr.reports._encode import encode_report
 
     folder, request = session.folder, session.request
     manifest = dict(folder.manifest)
-    problems = [item for item in manifest.get("problems", ()) if isinstance(item, dict)]
     if len(session) > _INPUTS_MOST:
         manifest["inputs"] = []
     videos = folder.videos
@@ -51,7 +49,7 @@ def head(session: ViewSession) -> dict[str, Any]:
         method=request.method,
         parameters=request.to_dict(),
         videos=(),
-        problems=tuple(Problem.from_dict(item) for item in problems),
+        problems=folder.problems,
         allocation=request.allocation,
         has_gap_constraints=request.has_gaps,
         manifest=manifest,
