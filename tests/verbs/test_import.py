@@ -343,6 +343,20 @@ def test_yolo_of_other_pictures_and_without_names(
     result = evfr.import_(folder, **common)
     assert [c.name for c in result.labels.categories] == ["car", "square"]
     assert result.labels.category_id.tolist() == [1, 1, 1, 1]  # class 0 is the export's first
+    # FiftyOne calls the file dataset.yaml; CVAT's "YOLO 1.1" and Datumaro write darknet's layout.
+    (folder / "dataset.yaml").write_text("names:\n  0: square\n")
+    assert evfr.import_(folder, **common).labels.category_id.tolist() == [2, 2, 2, 2]
+    (folder / "dataset.yaml").unlink()
+    (folder / "labels" / "val").rename(folder / "obj_train_data")
+    (folder / "labels").rmdir()
+    (folder / "obj.names").write_text("square\ncar\n")
+    (folder / "train.txt").write_text("data/obj_train_data/a.png\n")
+    assert evfr.import_(folder, **common).labels.category_id.tolist() == [2, 2, 2, 2]
+    shutil.copytree(folder / "obj_train_data", folder / "obj_valid_data")
+    with pytest.raises(
+        AnnotationError, match="has obj_train_data, obj_valid_data; give the export of one subset"
+    ):
+        evfr.import_(folder, **common)
 
 
 def test_cvat_of_videos_is_refused_and_other_shapes_are_named(

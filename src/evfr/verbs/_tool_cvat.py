@@ -157,6 +157,7 @@ def _xml(package: ExportPackage) -> Iterator[str]:
     yield '<?xml version="1.0" encoding="utf-8"?>'
     yield "<annotations>"
     yield tag("version", {}, "1.1")
+    yield from _meta(package)
     for number, frame in enumerate(sorted(package.label_frames, key=lambda frame: frame.name)):
         yield tag(
             "image",
@@ -171,6 +172,27 @@ def _xml(package: ExportPackage) -> Iterator[str]:
         yield from _shapes(of_frame[frame.video_id, frame.frame_index], names, frame)
         yield "</image>"
     yield "</annotations>\n"
+
+
+def _meta(package: ExportPackage) -> Iterator[str]:
+    """Yield the head that CVAT writes; it reads none of it, but other tools do."""
+    from evfr.annotations._xml import tag
+
+    yield "<meta><task>"
+    yield tag("name", {}, (package.home or package.folder).name)
+    yield tag("size", {}, str(len(package.label_frames)))
+    yield tag("mode", {}, "annotation")
+    yield "<labels>"
+    for label in label_constructor(package):
+        yield f"<label>{tag('name', {}, label['name'])}<attributes>"
+        for attribute in label["attributes"]:
+            yield "<attribute>"
+            for key in ("name", "mutable", "input_type", "default_value"):
+                yield tag(key, {}, str(attribute[key]))
+            yield tag("values", {}, attribute["values"][0])
+            yield "</attribute>"
+        yield "</attributes></label>"
+    yield "</labels></task></meta>"
 
 
 def _shapes(rows: Iterable[ObjectRow], names: dict[int, str], frame: ExportFrame) -> Iterator[str]:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from evfr.errors import AnnotationError
+
 if TYPE_CHECKING:
     from evfr._core.annotations import VideoAnnotations
+    from evfr.annotations._paths import Place
     from evfr.verbs._export_package import ExportPackage
 
 __all__ = ["read", "write"]
 
 FOLDER = "yolo"
 _SPLIT = "train"
+_DARKNET = re.compile(r"(obj_[^/]+_data)/")
 
 
 def write(package: ExportPackage) -> tuple[Path, ...]:
@@ -88,8 +93,8 @@ def read(path: Path, package: ExportPackage) -> VideoAnnotations:
     Parameters
     ----------
     path : Path
-        The folder or zip with ``labels`` and the names of the classes (``data.yaml`` or ``classes.txt``; otherwise
-        those of the export count, in their order).
+        The folder or zip with ``labels`` and the names of the classes (a YAML file or ``classes.txt``; otherwise
+        those of the export count, in their order); or darknet's layout, as CVAT's "YOLO 1.1".
     package : ExportPackage
         The export: its sizes turn shares into pixels.
 
@@ -101,7 +106,7 @@ def read(path: Path, package: ExportPackage) -> VideoAnnotations:
     Raises
     ------
     AnnotationError
-        If a line is wrong, or a text file is named like no picture of the export, so that its size is not known.
+        If a line is wrong, or there are several subsets of darknet's.
     """
     from evfr._core.types import PTS_NONE
     from evfr.annotations import FORMATS
@@ -109,7 +114,7 @@ def read(path: Path, package: ExportPackage) -> VideoAnnotations:
     from evfr.verbs._import_match import NameIndex
 
     with open_place(path) as place:
-        has_names = "data.yaml" in place.names or "classes.txt" in place.names
+        folder, names = _layout(place)
     index = NameIndex(package.frames)
 
     def size(name: str) -> tuple[int, int]:
@@ -121,10 +126,39 @@ def read(path: Path, package: ExportPackage) -> VideoAnnotations:
         path,
         shape="polygon",
         size=size,
+        folder=folder,
         parse=lambda name: (PurePosixPath(name).stem, 0, PTS_NONE),
-        names=None if has_names else [category.name for category in package.categories],
+        names=[category.name for category in package.categories] if names is None else names,
     )
     return labels
+
+
+def _layout(place: Place) -> tuple[str | None, Any]:
+    """Return the folder of the text files (None: the reader finds it) and the names of the classes.
+
+    Ultralytics has ``labels`` and one YAML file, also called ``dataset.yaml`` (FiftyOne); darknet, as CVAT's
+    "YOLO 1.1" and Datumaro write it, ``obj_<subset>_data`` and ``obj.names``.
+    """
+    from evfr.annotations._yaml_names import yaml_names
+
+    folders = sorted({match[1] for name in place.names if (match := _DARKNET.match(name))})
+    if len(folders) > 1:
+        raise AnnotationError(
+            f"{place.path} has {', '.join(folders)}; give the export of one subset, or one of these folders beside "
+            "obj.names"
+        )
+    texts = [name for name in place.names if "/" not in name and name.lower().endswith((".yaml", ".yml"))]
+    text = "data.yaml" if "data.yaml" in texts else texts[0] if len(texts) == 1 else None
+    names: Any = None
+    if text is not None:
+        names = yaml_names(place.read(text).decode("utf-8-sig", "replace"), f"{place.path}: {text}")
+    else:
+        for name in ("classes.txt", "obj.names"):
+            if name in place.names:
+                lines = place.read(name).decode("utf-8-sig", "replace").splitlines()
+                names = [line.strip() for line in lines if line.strip()]
+                break
+    return (folders[0] if folders else None), names
 
 
 def _cut(labels: VideoAnnotations) -> Any:
