@@ -184,7 +184,13 @@ def hunt_with_atheris(hunt: Hunt, seed: int, seconds: float, runs: int) -> None:
         return (data[:1] + hunt.kinds[number].mutate(data[1:], rng))[:max_size]
 
     arguments = [sys.argv[0], str(corpus), f"-seed={seed + 1}", f"-max_total_time={max(1, int(seconds))}"]
-    arguments += ["-max_len=65536", "-len_control=0", "-rss_limit_mb=0", "-timeout=0", "-detect_leaks=0"]
+    arguments += [
+        "-max_len=65536",
+        "-len_control=0",
+        "-rss_limit_mb=0",
+        "-timeout=1000000",
+        "-detect_leaks=0",
+    ]
     arguments += [f"-artifact_prefix={hunt.folder}/", *([f"-runs={runs}"] if runs < 1 << 30 else [])]
     # A process that dies of a signal is seen from outside.
     arguments += [f"-handle_{name}=0" for name in ("segv", "bus", "abrt", "ill", "fpe")]

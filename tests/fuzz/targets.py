@@ -160,7 +160,9 @@ def read_input_list(path: Path) -> None:
     """Resolve a list of inputs."""
     from evfr.video import resolve_inputs
 
-    resolve_inputs([f"@{path}"])
+    lines = [line.lstrip("@ ") for line in path.read_bytes().decode("latin-1").splitlines()]
+    if not any(line.startswith("/") or ".." in line for line in lines):  # the whole machine is not walked
+        resolve_inputs([f"@{path}"])
 
 
 # -- labels -----------------------------------------------------------------------------------------------------------

@@ -142,12 +142,12 @@ def decode_video(data: Mapping[str, Any], sheets: Sequence[Mapping[str, Any]] | 
     if n_frames != len(time_seconds):
         raise ValueError(f"n_frames is {n_frames}, and there are {len(time_seconds)} times")
     return VideoReport(
-        video_id=data["video_id"],
-        path=data["path"],
-        status=data["status"],
-        width=data["width"],
-        height=data["height"],
-        codec=data["codec"],
+        video_id=_text(data["video_id"]),
+        path=_text(data["path"]),
+        status=_text(data["status"]),
+        width=_whole(data["width"]),
+        height=_whole(data["height"]),
+        codec=_text(data["codec"]),
         duration_seconds=_number(data["duration_seconds"]),
         time_seconds=time_seconds,
         curves={name: _unpack(curve, np.float64) for name, curve in data["curves"].items()},
@@ -158,8 +158,8 @@ def decode_video(data: Mapping[str, Any], sheets: Sequence[Mapping[str, Any]] | 
         rank=_unpack(data["rank"], np.int64),
         reasons=tuple(data["reasons"]["texts"][place] for place in data["reasons"]["index"]),
         inclusion=_unpack(data["inclusion"], np.float64),
-        method=data["method"],
-        method_reason=data["method_reason"],
+        method=_text(data["method"]),
+        method_reason=_text(data["method_reason"]),
         segments=tuple(
             Segment(start, stop, method, reason, _number(value), n)
             for start, stop, method, reason, value, n in data["segments"]
@@ -188,15 +188,15 @@ def decode_video(data: Mapping[str, Any], sheets: Sequence[Mapping[str, Any]] | 
 def decode_report(data: Mapping[str, Any], videos: tuple[VideoReport, ...]) -> SelectionReport:
     """Build a report from `encode_report`'s output and its videos."""
     return SelectionReport(
-        title=data["title"],
-        command=data["command"],
-        version=data["version"],
-        signal=data["signal"],
-        method=data["method"],
+        title=_text(data["title"]),
+        command=_text(data["command"]),
+        version=_text(data["version"]),
+        signal=_text(data["signal"]),
+        method=_text(data["method"]),
         parameters=data["parameters"],
         videos=videos,
         problems=tuple(Problem.from_dict(problem) for problem in data["problems"]),
-        allocation=data["allocation"],
+        allocation=_text(data["allocation"]),
         has_gap_constraints=data["has_gap_constraints"],
         strides=tuple(
             StrideRow(
@@ -274,6 +274,18 @@ def _from_runs(spans: Sequence[Sequence[int]], n_frames: int) -> NDArray[np.bool
 def _texts(texts: Sequence[str]) -> dict[str, Any]:
     table = {text: place for place, text in enumerate(dict.fromkeys(texts))}
     return {"texts": list(table), "index": [table[text] for text in texts]}
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"text is expected, got {value!r:.80}")
+    return value
+
+
+def _whole(value: Any) -> int:
+    if type(value) is not int:
+        raise TypeError(f"a whole number is expected, got {value!r:.80}")
+    return value
 
 
 def _number(value: float | None) -> float:

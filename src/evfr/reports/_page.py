@@ -139,9 +139,19 @@ def read_report(path: Path) -> SelectionReport:
             sheets = found.get(("sheets", str(place)))
             data = json.loads(found["video", str(place)])
             videos.append(decode_video(data, None if sheets is None else json.loads(sheets)))
-        return decode_report(head, tuple(videos))
+            _expect_same(encode_video(videos[-1]), data, f"video {place}")
+        report = decode_report(head, tuple(videos))
+        _expect_same(encode_report(report), head, "the report")
+        return report
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
         raise SelectionFileError(f"{path} is no report written by evfr select ({error!r})") from error
+
+
+def _expect_same(ours: dict[str, Any], found: Any, what: str) -> None:
+    """Refuse what the reader would take for something else than it says: it must be what we would write."""
+    for key, value in ours.items():
+        if json.loads(json.dumps(value, allow_nan=False)) != found[key]:
+            raise ValueError(f"{what} has {found[key]!r:.80} as {key}, which evfr would write otherwise")
 
 
 def _packed(video: VideoReport, budget: int) -> PackedThumbnails | None:
