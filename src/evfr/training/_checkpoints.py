@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from evfr._core.atomic import atomic_file, atomic_write_bytes
 from evfr.errors import InputError
 from evfr.training._recipe import Recipe, learning_rate_at
 
-__all__ = ["CHECKPOINT", "LOG", "UNREADABLE", "resume", "save", "write_state"]
+__all__ = ["CHECKPOINT", "LOG", "UNREADABLE", "check_width", "read_state", "resume", "save", "write_state"]
 
 CHECKPOINT, LOG = "checkpoint.pt", "log.parquet"
 UNREADABLE = (
@@ -27,6 +28,35 @@ def write_state(torch: Any, state: Mapping[str, Any], path: Path) -> None:
     sink = io.BytesIO()
     torch.save(dict(state), sink)
     atomic_write_bytes(path, sink.getvalue())
+
+
+def read_state(torch: Any, path: Path, device: Any = "cpu") -> Any:
+    """Read what `write_state` wrote as tensors and plain values only; `UNREADABLE` is raised for anything else."""
+    # torch warns of pickles that it then refuses.
+    with warnings.catch_warnings(action="ignore"):
+        return torch.load(path, map_location=device, weights_only=True)
+
+
+def check_width(width: Any, state: Mapping[str, Any], times: int = 1) -> None:
+    """See that a network of so many channels is in a file, before memory is taken for it.
+
+    Parameters
+    ----------
+    width : object
+        What the file says.
+    state : mapping of str to tensor
+        What it holds.
+    times : int
+        The largest tensor of such a network has at least this many numbers for each pair of channels.
+
+    Raises
+    ------
+    ValueError
+        If the width is no whole number, or no tensor is as large.
+    """
+    largest = max((tensor.untyped_storage().nbytes() for tensor in state.values()), default=0)
+    if type(width) is not int or width < 1 or times * width**2 > largest:
+        raise ValueError(f"it claims {width!r:.40} channels, and holds no tensor of that size")
 
 
 def save(
@@ -76,7 +106,7 @@ def resume(
     if not path.exists():
         return []
     try:
-        state = torch.load(path, map_location=next(module.parameters()).device, weights_only=True)
+        state = read_state(torch, path, next(module.parameters()).device)
         is_same = state["recipe"] == recipe.fixed
     except UNREADABLE as error:
         raise InputError(

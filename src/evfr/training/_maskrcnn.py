@@ -20,7 +20,7 @@ from evfr.models import maskrcnn_network
 from evfr.models._maskrcnn import RegionDetector, torch_device
 from evfr.models._maskrcnn_build import build_from_state
 from evfr.training._batch_augmentation import augment_batch, noised_batch
-from evfr.training._checkpoints import UNREADABLE, write_state
+from evfr.training._checkpoints import UNREADABLE, read_state, write_state
 from evfr.training._device_frames import DeviceFrames
 from evfr.training._loop import train
 from evfr.training._ranks import rank_and_count, share_of
@@ -275,7 +275,7 @@ def load_maskrcnn(path: Path, *, device: str = "cpu") -> MaskRcnn:
     torch = require("torch", extra="train")
     file_state(path)
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = read_state(torch, path)
         if state["format"] != _FORMAT:
             raise ValueError(f"its format is {state['format']!r}")
         sides = int(state["size"][0]), int(state["size"][1])

@@ -14,7 +14,7 @@ from evfr._core.tensor_files import file_state
 from evfr.augmentation import Augmentation
 from evfr.errors import InputError
 from evfr.models import vgg_segmenter
-from evfr.training._checkpoints import UNREADABLE, write_state
+from evfr.training._checkpoints import UNREADABLE, check_width, read_state, write_state
 from evfr.training._device_frames import DeviceFrames
 from evfr.training._loop import Recipe, TrainingRun, train
 from evfr.training._ranks import rank_and_count
@@ -321,17 +321,24 @@ def load_segmentation(path: Path, *, device: str = "cpu") -> Segmenter:
     file_state(path)
     torch = require("torch", extra="train")
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = read_state(torch, path)
         is_ours = state["format"] == _FORMAT
     except UNREADABLE as error:
         raise InputError(f"{path} is no segmentation network of evfr ({type(error).__name__})") from error
     if not is_ours:
         raise InputError(f"{path} is no segmentation network of evfr (format {state['format']!r})")
-    module = vgg_segmenter(
-        state["kind"], 1 + len(state["classes"]), width=state["width"], batch_norm=state["batch_norm"]
-    )
-    module.load_state_dict(state["module"])
-    return Segmenter(module.to(device).eval(), tuple(state["classes"]))
+    try:
+        check_width(state["width"], state["module"], 576)
+        classes = tuple(state["classes"])
+        module = vgg_segmenter(
+            state["kind"], 1 + len(classes), width=state["width"], batch_norm=state["batch_norm"]
+        )
+        module.load_state_dict(state["module"])
+    except UNREADABLE as error:
+        raise InputError(
+            f"{path} is no whole segmentation network of evfr: {error!s:.300}; train it again"
+        ) from error
+    return Segmenter(module.to(device).eval(), classes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from evfr._core.tensor_files import file_state
 from evfr.augmentation import Augmentation
 from evfr.errors import InputError
 from evfr.models import vgg_taps
-from evfr.training._checkpoints import CHECKPOINT, UNREADABLE, write_state
+from evfr.training._checkpoints import CHECKPOINT, UNREADABLE, check_width, read_state, write_state
 from evfr.training._hypercolumns import centres, levels_of, resized
 from evfr.training._loop import Recipe, TrainingRun, train
 from evfr.training._svm_points import LabelledPoints, block_draw, usable_deviation
@@ -254,17 +254,22 @@ def load_svm(path: Path, *, device: str = "cpu") -> HypercolumnSvm:
     file_state(path)
     torch = require("torch", extra="train")
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = read_state(torch, path)
         kind = state["format"]
     except UNREADABLE as error:
         raise InputError(f"{path} is no SVM of evfr ({type(error).__name__})") from error
     if kind != _FORMAT:
         raise InputError(f"{path} is no SVM of evfr (format {kind!r})")
-    taps = vgg_taps(width=state["width"], batch_norm=state["batch_norm"])
-    taps.load_state_dict(state["taps"])
-    scores = _column_scores(taps.channels, 1 + len(state["classes"]))
-    scores.load_state_dict(state["scores"])
-    return HypercolumnSvm(taps.to(device), scores.to(device).eval(), tuple(state["classes"]))
+    try:
+        check_width(state["width"], state["taps"], 576)
+        taps = vgg_taps(width=state["width"], batch_norm=state["batch_norm"])
+        taps.load_state_dict(state["taps"])
+        classes = tuple(state["classes"])
+        scores = _column_scores(taps.channels, 1 + len(classes))
+        scores.load_state_dict(state["scores"])
+    except UNREADABLE as error:
+        raise InputError(f"{path} is no whole SVM of evfr: {error!s:.300}; train it again") from error
+    return HypercolumnSvm(taps.to(device), scores.to(device).eval(), classes)
 
 
 def _column_scores(channels: int, outputs: int) -> Any:

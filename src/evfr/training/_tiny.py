@@ -17,7 +17,7 @@ from evfr.augmentation import Augmentation
 from evfr.errors import InputError
 from evfr.models import nms_rows, tiny_network
 from evfr.training._batch_augmentation import augment_batch, noised_batch
-from evfr.training._checkpoints import UNREADABLE, write_state
+from evfr.training._checkpoints import UNREADABLE, check_width, read_state, write_state
 from evfr.training._device_frames import DeviceFrames
 from evfr.training._loop import Recipe, TrainingRun, train
 from evfr.training._ranks import share_of
@@ -293,9 +293,11 @@ def load_tiny(path: Path, *, device: str = "cpu") -> Any:
     """
     torch = require("torch", extra="train")
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = read_state(torch, path)
         if state["format"] != FORMAT:
             raise ValueError(f"its format is {state['format']!r}")
+        check_width(state["width"], state["state_dict"])
+        check_width(state["maps"], state["state_dict"])
         model = tiny_network(len(state["classes"]), width=state["width"], maps=state["maps"])
         model.load_state_dict(state["state_dict"])
     except UNREADABLE as error:
