@@ -36,18 +36,12 @@ def chosen_from_table(
     -------
     Chosen
         Without what a table does not keep: shots and their strategies, and the order of all frames.
-
-    Raises
-    ------
-    SelectionFileError
-        If the table selects frames that the video does not have.
     """
     import math
 
     import numpy as np
     import pyarrow.compute as pc
 
-    from evfr.errors import SelectionFileError
     from evfr.sampling import Sample
     from evfr.verbs._choose import Chosen, constrain
     from evfr.verbs.score import summarise
@@ -60,10 +54,6 @@ def chosen_from_table(
         own = rows.filter(pc.equal(rows["video_id"], video.video_id))
         columns = {name: own[name].to_pylist() for name in columns}
     index = np.array(columns["frame_index"], np.int64)
-    if len(index) and index[-1] >= len(table):
-        raise SelectionFileError(
-            f"{video.video_id}: frame {index[-1]} is selected, the video has {len(table)}; select again"
-        )
     rank = np.argsort(np.argsort(np.array(columns["rank"], np.int64), kind="stable"), kind="stable")
     inclusion = np.array(
         [math.nan if value is None else value for value in columns["inclusion_probability"]], np.float64

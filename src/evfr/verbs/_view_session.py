@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from evfr._core.store import Store
-    from evfr._core.types import FrameTable
+    from evfr._core.types import FrameTable, Problem
     from evfr.reports import VideoReport
     from evfr.verbs._choose import Chosen
     from evfr.verbs._measure import Measured
@@ -238,7 +238,11 @@ class ViewSession:
                 text = "the file has changed since it was measured; select again, or restore the file"
                 problem = Problem(ProblemCode.E_CHANGED, text, source.video_id)
             else:
-                return OpenedVideo(self._measured(place, digest), stamp)
+                measured = self._measured(place, digest)
+                misfit = self._misfit(measured)
+                if misfit is None:
+                    return OpenedVideo(measured, stamp)
+                problem = misfit
         except VideoError as error:
             problem = error.problem
         except NotMeasured as error:
@@ -246,7 +250,26 @@ class ViewSession:
             return OpenedVideo(failed(source, problem), stamp, str(error))
         except (EvfrError, OSError) as error:
             problem = Problem(ProblemCode.E_FAILED, str(error), source.video_id)
+        except ValueError:  # of the system, for a name that no file can have
+            text = "no such file: the name holds what no name can; select again"
+            problem = Problem(ProblemCode.E_NOT_FOUND, text, source.video_id)
         return OpenedVideo(failed(source, problem), stamp)
+
+    def _misfit(self, measured: Measured) -> Problem | None:
+        """Say where the table on disk, which anyone may have edited, selects what is not there."""
+        import pyarrow.compute as pc
+
+        from evfr._core.types import Problem
+        from evfr.errors import ProblemCode
+
+        rows, frames, name = self.folder.table, measured.table, measured.source.video_id
+        if rows is None or frames is None or not self._counts.get(name):
+            return None
+        last = pc.max(rows.filter(pc.equal(rows["video_id"], name))["frame_index"]).as_py()
+        if last < len(frames):
+            return None
+        text = f"frame {last} is selected, but the video has {len(frames)} frames; select again"
+        return Problem(ProblemCode.E_FAILED, text, name)
 
     def _measured(self, place: int, digest: str) -> Measured:
         """Read the frames, and the signals that the timeline shows, as far as the store has them."""
