@@ -91,7 +91,7 @@ class ZipImages:
                 self._zip = open_zip(self._file)
             except zipfile.BadZipFile as error:
                 raise self._refuse(f"a broken zip ({error})") from error
-            members = [member for member in self._zip.infolist() if not member.is_dir()]
+            members = [member for member in self._zip.infolist() if not member.filename.endswith("/")]
             self._members = self._checked(members)
             self.names = sorted(self._members, key=natural_key)
             if not self.names:
