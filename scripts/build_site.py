@@ -7,6 +7,7 @@ page would fetch anything from elsewhere. Needs the extra ``docs``.
 from __future__ import annotations
 
 import argparse
+import logging
 import re
 import sys
 from html.parser import HTMLParser
@@ -67,6 +68,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=ROOT / "site")
     out = parser.parse_args().out
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     print(f"{build(out)} pages in {out}")
 
 

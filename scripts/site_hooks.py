@@ -31,7 +31,8 @@ def navigation(index: str) -> list[dict[str, Any]]:
         for title, target in re.findall(r"(?<!!)\[([^\]]+)\]\(([^)#\s]+\.md)\)", line):
             if not target.startswith("http"):
                 entries = next(iter(sections[-1].values()))
-                entries.append({title[:1].upper() + title[1:].replace("`", ""): site_page(target)})
+                name = title.replace("`", "")
+                entries.append({name[:1].upper() + name[1:]: site_page(target)})
     return [section for section in sections if next(iter(section.values()))]
 
 
