@@ -51,7 +51,8 @@ def test_pictures_are_the_frames_they_say_they_are(video: Path, store: Path, tmp
     context = {frame.frame_index: frame.of for frame in package.frames if frame.role == "context"}
     # 5 lies 2 from 3 only; 8, 11 and 12 are nearest to 9, 10 and 10; picks are no context of each other.
     assert context == {1: 3, 2: 3, 4: 3, 5: 3, 7: 9, 8: 9, 11: 10, 12: 10, 19: 21, 20: 21, 22: 21, 23: 21}
-    assert [frame.frame_index for frame in package.context_of(package.label_frames[1])] == [7, 8, 10, 11]
+    near = {pick.frame_index: [frame.frame_index for frame in others] for pick, others in package.picks()}
+    assert near == {3: [1, 2, 4, 5], 9: [7, 8, 10, 11], 10: [8, 9, 11, 12], 21: [19, 20, 22, 23]}
     for frame in package.frames:
         image = cv2.imread(str(package.path_of(frame)), cv2.IMREAD_COLOR)
         assert image is not None
@@ -75,8 +76,10 @@ def test_context_in_seconds_follows_uneven_times(video: Path, store: Path, tmp_p
     }
     assert {frame.frame_index for frame in package.frames} == wanted
     assert (package.context_seconds, package.context_frames) == (0.1, 0)
-    for pick in package.label_frames:
-        assert all(abs(f.time_seconds - pick.time_seconds) <= 0.1 for f in package.context_of(pick))
+    for pick, others in package.picks():
+        assert others == tuple(
+            f for f in package.frames if 0 < abs(f.time_seconds - pick.time_seconds) <= 0.1
+        )
     assert not (make_export(video, tmp_path / "none", store, "coco").folder / "context").exists()
 
 
@@ -124,10 +127,10 @@ def test_cvat_gets_pictures_context_classes_and_shapes(video: Path, store: Path,
         names = archive.namelist()
         images = [name for name in names if "/" not in name]
         assert images == sorted(frame.name for frame in result.package.label_frames)
-        pick = result.package.label_frames[1]
+        pick, others = list(result.package.picks())[1]
         folder = f"related_images/{pick.stem}_png/"
         own = [name.removeprefix(folder) for name in names if name.startswith(folder)]
-        assert own == [frame.name for frame in result.package.context_of(pick)]
+        assert own == [frame.name for frame in others]
         assert len(own) == 2  # frame 8, and the pick 10 beside it
         assert archive.read(images[0]) == (tmp_path / "out" / "frames" / images[0]).read_bytes()
     raw = json.loads((tmp_path / "out" / "labels.json").read_text())

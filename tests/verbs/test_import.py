@@ -298,10 +298,33 @@ def test_empty_pictures_and_missing_tracks(codes: dict[str, int], exported: Path
     assert (kept.empty, len(kept.labels.videos[0].frame_index)) == (2, 4)
     assert "2 pictures without an object count as looked at and empty" in str(kept)
     assert "2 objects have no track" in str(kept)
-    dropped = evfr.import_(tmp_path / "b.json", empty="drop", tracks="each", **common)
+    dropped = evfr.import_(tmp_path / "b.json", empty="drop", tracks="category", **common)
     assert len(dropped.labels.videos[0].frame_index) == 2
     assert "2 pictures without an object were left out" in str(dropped)
-    assert dropped.labels.track_id.tolist() == [0, 1]
+    assert dropped.labels.track_id.tolist() == [0, 0]
+    for value, tracks in ((5, [-1, 5]), ("5", [-1, 5]), (" ", [-1, -1]), ("5.0", [-1, 5])):
+        data["annotations"][0]["attributes"] = {"track_id": value, "colour": "red"}
+        (tmp_path / "b.json").write_text(json.dumps(data))
+        found = evfr.import_(tmp_path / "b.json", **common).labels
+        assert sorted(found.track_id.tolist()) == tracks
+        assert {"colour": "red"} in found.attributes
+    data["annotations"][0]["attributes"] = {"track_id": "first"}
+    (tmp_path / "b.json").write_text(json.dumps(data))
+    with pytest.raises(
+        AnnotationError, match="track_id of an object must be a whole number of 0 or more, got 'first'"
+    ):
+        evfr.import_(tmp_path / "b.json", **common)
+    data["annotations"][0]["attributes"] = {"track_id": 3}
+    (tmp_path / "b.json").write_text(json.dumps(data))
+    with pytest.raises(
+        AnnotationError, match="some objects of the class 'square' have a track and some have none"
+    ):
+        evfr.import_(tmp_path / "b.json", tracks="category", **common)
+    data["annotations"][0]["attributes"] = {}
+    data["annotations"].append({**data["annotations"][0], "id": 99})
+    (tmp_path / "b.json").write_text(json.dumps(data))
+    with pytest.raises(AnnotationError, match="has two objects of the class 'square'"):
+        evfr.import_(tmp_path / "b.json", tracks="category", **common)
 
 
 def test_changed_objects_are_a_persons_and_new_classes_are_said(
@@ -415,6 +438,9 @@ def test_wrong_arguments(codes: dict[str, int], exported: Path, tmp_path: Path) 
         import_coco(codes, tmp_path, tmp_path)
     with pytest.raises(SelectionFileError, match="does not exist"):
         import_coco(codes, tmp_path / "gone", tmp_path)
+    (tmp_path / "labels.xml").write_text("<annotations>")
+    with pytest.raises(AnnotationError, match=r"read as coco, which the export was made for; give format="):
+        evfr.import_(tmp_path / "labels.xml", selection=exported, out=tmp_path / "o.parquet")
     with pytest.raises(ValueError, match="does not tell the format"):
         file = coco_tool(codes, tmp_path / "x.json", size=SIZE)
         evfr.import_(file, selection=exported, out=tmp_path / "o.txt")

@@ -187,8 +187,9 @@ def annotate_package(package: ExportPackage) -> VideoAnnotations:
     from evfr._core.types import PTS_NONE
 
     videos = []
+    of_video = package.by_video()
     for source in package.videos:
-        frames = [frame for frame in package.sequence(source.video_id) if frame.role == "label"]
+        frames = [frame for frame in of_video[source.video_id] if frame.role == "label"]
         pts = [PTS_NONE if frame.pts is None else frame.pts for frame in frames]
         videos.append(
             AnnotatedVideo(

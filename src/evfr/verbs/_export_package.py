@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -24,6 +24,7 @@ __all__ = [
     "ExportVideo",
     "Role",
     "read_export",
+    "with_context",
     "write_export",
 ]
 
@@ -208,22 +209,49 @@ class ExportPackage:
         """Return where the picture of a frame is."""
         return self.folder / FOLDERS[frame.role] / frame.name
 
+    def by_video(self) -> dict[str, tuple[ExportFrame, ...]]:
+        """Return the pictures of each video; frame k of the video that a tool is given is the k-th of them."""
+        found: dict[str, list[ExportFrame]] = {video.video_id: [] for video in self.videos}
+        for frame in self.frames:
+            found[frame.video_id].append(frame)
+        return {name: tuple(frames) for name, frames in found.items()}
+
     def sequence(self, video_id: str) -> tuple[ExportFrame, ...]:
-        """Return the pictures of one video; frame k of the video that a tool is given is the k-th of them."""
+        """Return the pictures of one video, as `by_video` does; ask that once where there are many videos."""
         return tuple(frame for frame in self.frames if frame.video_id == video_id)
 
-    def context_of(self, pick: ExportFrame) -> tuple[ExportFrame, ...]:
-        """Return the other pictures within the context of a pick, in order, those to label among them."""
-        return tuple(
-            frame
-            for frame in self.sequence(pick.video_id)
-            if frame is not pick
-            and (
-                abs(frame.time_seconds - pick.time_seconds) <= self.context_seconds
-                if self.context_seconds
-                else abs(frame.frame_index - pick.frame_index) <= self.context_frames
-            )
-        )
+    def picks(self) -> Iterator[tuple[ExportFrame, tuple[ExportFrame, ...]]]:
+        """Yield each picture to label with the others within its context, in order, those to label among them."""
+        for frames in self.by_video().values():
+            yield from with_context(frames, self.context_seconds, self.context_frames)
+
+
+def with_context(
+    frames: Sequence[ExportFrame], seconds: float, count: int
+) -> Iterator[tuple[ExportFrame, tuple[ExportFrame, ...]]]:
+    """Yield each pick of one video with the frames at most ``seconds``, or ``count`` frames, from it.
+
+    Parameters
+    ----------
+    frames : sequence of ExportFrame
+        Of one video.
+    seconds : float
+        How far to each side.
+    count : int
+        The same in frames, where ``seconds`` is 0; no frame is context where both are.
+
+    Yields
+    ------
+    tuple of (ExportFrame, tuple of ExportFrame)
+        The pick, and the others.
+    """
+    import numpy as np
+
+    place = np.array([frame.time_seconds if seconds else frame.frame_index for frame in frames], np.float64)
+    for number, pick in enumerate(frames):
+        if pick.role == "label":
+            near = np.flatnonzero(np.abs(place - place[number]) <= (seconds or count)).tolist()
+            yield pick, tuple(frames[other] for other in near if other != number)
 
 
 def check_frames(videos: Iterable[ExportVideo], frames: Iterable[ExportFrame]) -> None:

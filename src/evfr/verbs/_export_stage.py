@@ -11,7 +11,7 @@ from pathlib import Path
 
 from evfr.errors import StoreError
 
-__all__ = ["staged_folder"]
+__all__ = ["check_free", "staged_folder"]
 
 
 @contextlib.contextmanager
@@ -34,11 +34,9 @@ def staged_folder(out: Path) -> Iterator[Path]:
     StoreError
         If ``out`` holds something already, another process writes it, or the system refuses.
     """
-    from evfr._core.atomic import make_folder, refuse_remote
+    from evfr._core.atomic import make_folder
 
-    refuse_remote(out)
-    if out.is_symlink() or (out.exists() and (not out.is_dir() or any(out.iterdir()))):
-        raise StoreError(f"{out} is there already and not an empty folder; give a new folder, or remove it")
+    check_free(out)
     make_folder(out.parent)
     stage = out.parent / f".evfr-export-{out.name}"
     lock = stage.with_name(f"{stage.name}.lock")
@@ -59,6 +57,15 @@ def staged_folder(out: Path) -> Iterator[Path]:
     except OSError as error:
         reason = error.strerror or str(error)
         raise StoreError(f"cannot write {str(out)!r}: {reason}; check the disk and run again") from error
+
+
+def check_free(out: Path) -> None:
+    """Raise `StoreError` if a folder is an address, or holds something already."""
+    from evfr._core.atomic import refuse_remote
+
+    refuse_remote(out)
+    if out.is_symlink() or (out.exists() and (not out.is_dir() or any(out.iterdir()))):
+        raise StoreError(f"{out} is there already and not an empty folder; give a new folder, or remove it")
 
 
 def _take(descriptor: int, lock: Path, out: Path) -> None:

@@ -16,6 +16,7 @@ __all__ = ["Placed", "place_labels"]
 Untouched = Literal["carried", "human"]
 ContextLabels = Literal["drop", "keep", "fail"]
 EmptyPictures = Literal["keep", "drop"]
+Tracks = Literal["keep", "category"]
 
 _SLACK = 0.02
 """Pixels by which a box may differ that nobody touched: CVAT writes two decimals."""
@@ -58,7 +59,7 @@ def place_labels(
     untouched: Untouched,
     context_labels: ContextLabels,
     empty: EmptyPictures,
-    tracks: Literal["keep", "each"],
+    tracks: Tracks,
 ) -> Placed:
     """Return the labels of the pictures that were found, on their frames.
 
@@ -81,8 +82,8 @@ def place_labels(
     Raises
     ------
     AnnotationError
-        If there are labels on context and ``context_labels`` is ``"fail"``, or an object's track comes twice in a
-        frame.
+        If there are labels on context and ``context_labels`` is ``"fail"``, an attribute ``track_id`` is no whole
+        number, a track comes twice in a frame, or ``tracks`` is ``"category"`` and a frame has two objects of a class.
     """
     from evfr._core.annotations import NO_TRACK, VideoAnnotations
 
@@ -99,7 +100,7 @@ def place_labels(
         if frame is None:
             continue
         moved = replace(
-            row,
+            _tracked(row),
             video_id=frame.video_id,
             frame_index=frame.frame_index,
             category_id=ids[row.category_id],
@@ -111,8 +112,8 @@ def place_labels(
         elif moved.source == "carried" and (package.labels is not None or untouched == "human"):
             moved = replace(moved, source="human", trust=float("nan"))
         rows.append(moved)
-    if tracks == "each":
-        rows = _each_its_track(rows)
+    if tracks == "category":
+        rows = _track_of_category(rows, {category.category_id: category.name for category in categories})
     videos = _videos(package, [frame for frame in frames if frame is not None])
     context = [
         (picture, count)
@@ -209,20 +210,59 @@ def _is_near(box: Sequence[float], other: Sequence[float]) -> bool:
     return all(abs(a - b) <= _SLACK for a, b in zip(box, other, strict=True))
 
 
-def _each_its_track(rows: Sequence[ObjectRow]) -> list[ObjectRow]:
-    """Give every object without a track one of its own, counted on from the highest of its video."""
+def _tracked(row: ObjectRow) -> ObjectRow:
+    """Return an object whose attribute ``track_id``, which many tools can hold, is its track."""
     from evfr._core.annotations import NO_TRACK
+    from evfr.errors import AnnotationError
+
+    if "track_id" not in row.attributes:
+        return row
+    attributes = {name: value for name, value in row.attributes.items() if name != "track_id"}
+    text = str(row.attributes["track_id"]).strip()
+    if row.track_id != NO_TRACK or text in ("", "None"):
+        return replace(row, attributes=attributes)
+    if not (text.isascii() and text.removesuffix(".0").isdigit() and len(text) < 18):
+        raise AnnotationError(
+            f"{row.video_id!r}: the attribute track_id of an object must be a whole number of 0 or more, got "
+            f"{text!r:.80}"
+        )
+    return replace(row, track_id=int(text.removesuffix(".0")), attributes=attributes)
+
+
+def _track_of_category(rows: Sequence[ObjectRow], names: Mapping[int, str]) -> list[ObjectRow]:
+    """Give the objects without a track one for their class, where no frame has two of it."""
+    from evfr._core.annotations import NO_TRACK
+    from evfr.errors import AnnotationError
 
     free: dict[str, int] = {}
     for row in rows:
         free[row.video_id] = max(free.get(row.video_id, 0), row.track_id + 1)
+    seen: dict[tuple[str, int], set[int]] = {}
+    kinds: dict[tuple[str, int], set[bool]] = {}
+    numbers: dict[tuple[str, int], int] = {}
     numbered = []
     for row in sorted(rows, key=lambda row: (row.video_id, row.frame_index)):
-        if row.track_id == NO_TRACK:
-            numbered.append(replace(row, track_id=free[row.video_id]))
-            free[row.video_id] += 1
-        else:
+        key = (row.video_id, row.category_id)
+        kinds.setdefault(key, set()).add(row.track_id == NO_TRACK)
+        if len(kinds[key]) > 1:
+            raise AnnotationError(
+                f"{row.video_id!r}: some objects of the class {names[row.category_id]!r} have a track and some have "
+                "none; give tracks='keep' and the missing ones in the tool"
+            )
+        if row.track_id != NO_TRACK:
             numbered.append(row)
+            continue
+        there = seen.setdefault((row.video_id, row.frame_index), set())
+        if row.category_id in there:
+            raise AnnotationError(
+                f"frame {row.frame_index} of {row.video_id!r} has two objects of the class "
+                f"{names[row.category_id]!r}, so that the class is no track; give tracks='keep' and tracks in the tool"
+            )
+        there.add(row.category_id)
+        if key not in numbers:
+            numbers[key] = free[row.video_id]
+            free[row.video_id] += 1
+        numbered.append(replace(row, track_id=numbers[key]))
     return numbered
 
 

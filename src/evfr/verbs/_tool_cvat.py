@@ -128,12 +128,11 @@ def label_constructor(package: ExportPackage) -> list[dict[str, Any]]:
 
 
 def _files(package: ExportPackage) -> Iterator[tuple[str, Path]]:
-    for frame in sorted(package.label_frames, key=lambda frame: frame.name):
+    for frame, context in sorted(package.picks(), key=lambda pick: pick[0].name):
         yield frame.name, package.path_of(frame)
-        if package.context_seconds or package.context_frames:
-            folder = "_".join(frame.name.rsplit(".", 1))
-            for other in package.context_of(frame):
-                yield f"related_images/{folder}/{other.name}", package.path_of(other)
+        folder = "_".join(frame.name.rsplit(".", 1))
+        for other in context:
+            yield f"related_images/{folder}/{other.name}", package.path_of(other)
 
 
 def _facts(row: ObjectRow) -> dict[str, str | int | float | bool]:

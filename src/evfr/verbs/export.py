@@ -182,7 +182,7 @@ def export(
     from evfr.verbs._export_package import ExportPackage, ExportVideo, write_export
     from evfr.verbs._export_pictures import write_pictures
     from evfr.verbs._export_plan import parse_context, plan_frames
-    from evfr.verbs._export_stage import staged_folder
+    from evfr.verbs._export_stage import check_free, staged_folder
     from evfr.verbs._export_targets import TARGETS
     from evfr.verbs._measure import default_store
     from evfr.video import recorded_path
@@ -197,6 +197,7 @@ def export(
         raise ValueError(f"min_trust must lie in 0..1, got {min_trust}")
     reach = parse_context(context)
     target, out = TARGETS[to], Path(out)
+    check_free(out)
     chosen = selection if isinstance(selection, Selection) else Selection.load(selection)
     if not len(chosen):
         raise SelectionFileError("this selection selects no frame; there is nothing to export")

@@ -132,7 +132,7 @@ def import_(
     untouched: Literal["carried", "human"] = "carried",
     context_labels: Literal["drop", "keep", "fail"] = "drop",
     empty: Literal["keep", "drop"] = "keep",
-    tracks: Literal["keep", "each"] = "keep",
+    tracks: Literal["keep", "category"] = "keep",
     out_format: str = "auto",
 ) -> ImportResult:
     """Bring the labels of an annotation tool back onto the frames of the original videos, by identity only.
@@ -161,9 +161,10 @@ def import_(
         What to do with labels on pictures of context: count them and leave them out, take them, or stop.
     empty : {"keep", "drop"}
         Whether a picture without an object was looked at and found empty, or not labelled yet.
-    tracks : {"keep", "each"}
-        Give each object that has no track a track of its own (``each``), for tools that know none; ``evfr propagate``
-        needs tracks.
+    tracks : {"keep", "category"}
+        Which objects of different frames are one: as the tool says (its tracks, or an attribute ``track_id``); or, for
+        those without a track, all of a class (``category``), an error where a frame has two. ``evfr propagate`` needs
+        tracks.
     out_format : str
         Format of the output; ``auto`` is ``evfr`` for ``.parquet`` and ``coco`` for ``.json``.
 
@@ -200,7 +201,7 @@ def import_(
         untouched=(untouched, ("carried", "human")),
         context_labels=(context_labels, ("drop", "keep", "fail")),
         empty=(empty, ("keep", "drop")),
-        tracks=(tracks, ("keep", "each")),
+        tracks=(tracks, ("keep", "category")),
         format=(format, ("auto", *TARGETS)),
     )
     file, out = Path(file), Path(out)
@@ -215,7 +216,14 @@ def import_(
         )
     if not file.exists():
         raise AnnotationError(f"{file} does not exist; give the file that the tool wrote")
-    labels = TARGETS[tool].read(file, package)
+    try:
+        labels = TARGETS[tool].read(file, package)
+    except AnnotationError as error:
+        if format != "auto":
+            raise
+        raise AnnotationError(
+            f"{error} (read as {tool}, which the export was made for; give format= if it is another's)"
+        ) from error
     check = None
     if images is None:
         matches = identify(labels, package)
@@ -294,7 +302,8 @@ def _result(
         notes.append(f"classes that the export did not have: {', '.join(placed.new_categories)}")
     if placed.untracked:
         notes.append(
-            f"{placed.untracked} objects have no track, which evfr propagate needs (tracks='each' numbers them)"
+            f"{placed.untracked} objects have no track, which evfr propagate needs: give them an attribute track_id in "
+            "the tool, or tracks='category' where no frame has two objects of a class"
         )
     if check is not None and check.missing:
         notes.append(
