@@ -55,6 +55,7 @@ class Hunt:
     accepted: int = 0
     places: set[str] = field(default_factory=set)
     bad: set[str] = field(default_factory=set)
+    told: float = 0.0
 
     def run(self, number: int, data: bytes) -> bool:
         """Run one input of a kind; return whether it ended where none ended before."""
@@ -83,8 +84,12 @@ class Hunt:
         with (self.folder / FINDINGS).open("a") as file:
             file.write(json.dumps(note) + "\n")
 
-    def tally(self) -> None:
-        """Write how far it came."""
+    def tally(self, *, always: bool = False) -> None:
+        """Write how far it came, once a second."""
+        now = time.monotonic()
+        if now < self.told + 1 and not always:
+            return
+        self.told = now
         note = {"runs": self.runs, "accepted": self.accepted, "places": len(self.places)}
         (self.folder / TALLY).write_text(json.dumps(note))
 
@@ -140,7 +145,7 @@ def hunt_alone(hunt: Hunt, seed: int, seconds: float, runs: int) -> None:
             if time.monotonic() >= end:
                 break
         hunt.tally()
-    hunt.tally()
+    hunt.tally(always=True)
 
 
 def instrument() -> None:
@@ -173,8 +178,7 @@ def hunt_with_atheris(hunt: Hunt, seed: int, seconds: float, runs: int) -> None:
     def one(data: bytes) -> None:
         if data:
             hunt.run(data[0] % len(hunt.kinds), data[1:])
-            if hunt.runs % 50 == 0:
-                hunt.tally()
+            hunt.tally()
 
     def mutate(data: bytes, max_size: int, draw: int) -> bytes:
         rng = random.Random(draw)

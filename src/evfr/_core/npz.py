@@ -44,10 +44,11 @@ def read_npz(path: Path) -> dict[str, NDArray[Any]]:
         for member in members:
             if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or member.flag_bits & 1:
                 raise ValueError("its arrays are compressed or encrypted in a way that numpy does not write")
-            if not member.filename.endswith(".npy") or member.filename in found:
+            name = member.filename.removesuffix(".npy")
+            if name == member.filename or name in found:
                 raise ValueError(f"its member {member.filename[:80]!r} is no array, or there twice")
             with opened_member(archive, member) as data:
-                found[member.filename.removesuffix(".npy")] = _array(data, member.file_size)
+                found[name] = _array(data, member.file_size)
     return found
 
 

@@ -87,6 +87,8 @@ def plain_texts(table: pa.Table, names: Sequence[str], size: int) -> pa.Table:
 
 
 def _is_text(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):  # so the writer had them coded in memory too
+        kind = kind.value_type
     return any(
         is_kind(kind)
         for is_kind in (

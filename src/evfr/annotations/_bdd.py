@@ -133,7 +133,8 @@ def _categories(loaded: Sequence[tuple[Path, Any]]) -> tuple[Category, ...]:
         str(label["category"])
         for file, data in loaded
         for frame in _frames(data, str(file))
-        for label in frame.get("labels") or []
+        if isinstance(frame.get("labels"), list)
+        for label in frame["labels"]
         if isinstance(label, dict) and isinstance(label.get("category"), str)
     }
     return tuple(Category(place + 1, name) for place, name in enumerate(sorted(names)))
