@@ -20,7 +20,11 @@ PARTS = ("_core", "video", "sampling")
 LEAST = 95.0
 TESTS = (
     *("tests/_core", "tests/video", "tests/sampling", "tests/torture", "tests/fuzz"),
-    *("tests/contracts/test_samplers.py", "tests/contracts/test_embedding_samplers.py"),
+    *(
+        "tests/contracts/test_samplers.py",
+        "tests/contracts/test_embedding_samplers.py",
+        "tests/test_evfr_interface.py",
+    ),
 )
 SETTINGS = """
 [run]
@@ -35,7 +39,8 @@ include = {include}
 exclude_also =
     if TYPE_CHECKING:
     class \\w+\\(Protocol
-    @(\\w+\\.)?(njit|jit|vectorize|guvectorize)\\b
+    def \\w+_on_gpu
+    @(\\w+\\.)?(njit|jit|vectorize|guvectorize|intrinsic)\\b
 """
 
 

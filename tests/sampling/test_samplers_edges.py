@@ -161,16 +161,6 @@ def test_samples_that_do_not_fit():
         SampleValue(**columns, gains=np.zeros(2, np.float32))
 
 
-def test_an_order_of_some_frames_only_is_refused():
-    def half(weights, n, *, seed=0):
-        order = np.arange(len(weights) // 2)
-        taken = np.sort(order[:n])
-        return Sample(taken, np.ones(n), np.argsort(np.argsort(taken)), ("x",) * n, order=order)
-
-    with pytest.raises(ValueError, match="gave an order for some frames of the video, not for all of them"):
-        sample(half, np.ones(20), 3, constraints=Constraints(exclude=(0,)))
-
-
 def test_constraints_say_what_they_hold():
     rules = Constraints(
         include=(1,),
