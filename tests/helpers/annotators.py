@@ -61,7 +61,7 @@ def coco_tool(codes: Mapping[str, int], out: Path, *, size: tuple[int, int], pre
                 "file_name": prefix + name,
                 "width": size[0],
                 "height": size[1],
-                "license": 0,
+                "video_id": 9,  # left behind by whoever dropped the videos
             }
         )
         annotations.append(

@@ -69,7 +69,7 @@ def read_coco(
     by_order : bool
         The images of a video, in natural order of their names, are its frames 0, 1, 2, ...
     stills : bool
-        Each image is a video of one frame, named by its file.
+        Each image is a video of one frame, named by its file; what the file says of videos is not asked.
     start, stride, first_frame : int
         Number n (``frame_id``, or found by ``pattern``) is frame ``first_frame + (n - start) * stride``.
 
@@ -104,7 +104,7 @@ def read_coco(
     head = load_json(head_path) if is_results else data
     numbering = Numbering(start, stride, first_frame)
     default = video_id or head_path.stem
-    names = video_names(head, head_path)
+    names = {} if stills else video_names(head, head_path)
     images = read_images(
         head,
         head_path,
@@ -119,7 +119,7 @@ def read_coco(
     if by_order:
         images = ordered(images)
     categories = categories_from_coco(head, str(head_path))
-    videos = group_videos(images, names, head, head_path)
+    videos = group_videos(images, names, {} if stills else head, head_path)
     found = (
         entries({"results": data}, "results", str(path))
         if is_results

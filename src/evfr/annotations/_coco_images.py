@@ -69,7 +69,7 @@ def read_images(
             raise AnnotationError(f"{where}: the id {key} is taken by an image before it")
         name = safe_name(entry["file_name"], where) if entry.get("file_name") is not None else ""
         video = default
-        if entry.get("video_id") is not None:
+        if entry.get("video_id") is not None and not stills:
             video_key = whole(entry, "video_id", where)
             if video_key not in names:
                 raise AnnotationError(f"{where}: video_id {video_key} is none of the file's videos")

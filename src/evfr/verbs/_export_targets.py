@@ -82,41 +82,49 @@ TARGETS: dict[str, Target] = {
         Target(
             "cvat",
             "evfr.verbs._tool_cvat",
-            "CVAT, task of images: create a task, give it images.zip (with context: the pictures beside the one to "
-            "label open as related images), then Actions > Upload annotations > CVAT 1.1 with annotations.xml. "
-            "Afterwards Export task dataset > CVAT for images 1.1, and give the zip to evfr import.",
+            "Create a CVAT task: paste labels.json under Raw, and give it images.zip, sorted lexicographically "
+            "(context opens beside each picture as related images); Upload annotations, CVAT 1.1, annotations.xml. "
+            "Afterwards Export task dataset, CVAT for images 1.1, and give the zip to evfr import.",
         ),
         Target(
             "cvat-video",
             "evfr.verbs._tool_cvat_video",
-            "CVAT, one task a video: see the files in cvat-video.",
+            "For each video create a CVAT task from its file in cvat-video, with labels.json under Raw, and upload its "
+            "XML as CVAT 1.1. Label the picks; frames of context are there to be looked at. Afterwards Export task "
+            "dataset, CVAT for video 1.1, one task at a time.",
         ),
         Target(
             "label-studio",
             "evfr.verbs._tool_label_studio",
-            "Label Studio: see the files in label-studio.",
+            "Start Label Studio with LOCAL_FILES_SERVING_ENABLED=true and LOCAL_FILES_DOCUMENT_ROOT at this folder, "
+            "paste config.xml as the labelling interface, add this folder as local storage, and import tasks.json (or "
+            "config-videos.xml and videos.json). Afterwards Export, JSON, the full one.",
         ),
         Target(
             "coco",
             "evfr.verbs._tool_coco",
-            "COCO: instances.json names the pictures in frames; any tool that reads COCO instances takes the two. "
-            "Export COCO again and give the JSON to evfr import; pictures must keep their names, ids may change.",
+            "Give instances.json and the folder frames to any tool that reads COCO instances. Afterwards export COCO "
+            "from it and give the JSON (or the zip or folder with it) to evfr import. Pictures keep their names; ids "
+            "may change.",
         ),
         Target(
             "yolo",
             "evfr.verbs._tool_yolo",
-            "YOLO (Ultralytics layout): data.yaml, images/ and labels/, one text file a picture. "
-            "Give the folder or zip with the new labels to evfr import.",
+            "Give the folder yolo, in Ultralytics' layout, to the tool. Afterwards give the folder or zip with the new "
+            "labels, one text file a picture, to evfr import.",
         ),
         Target(
             "fiftyone",
             "evfr.verbs._tool_fiftyone",
-            "FiftyOne: see the files in fiftyone.",
+            "fiftyone.Dataset.from_dir(dataset_dir='fiftyone', dataset_type=fiftyone.types.FiftyOneDataset). "
+            "Afterwards dataset.export(export_dir='back', dataset_type=fiftyone.types.FiftyOneDataset), and give the "
+            "folder to evfr import.",
         ),
         Target(
             "datumaro",
             "evfr.verbs._tool_datumaro",
-            "Datumaro: see the files in datumaro.",
+            "datumaro.Dataset.import_from('datumaro', 'datumaro'). Afterwards dataset.export('back', 'datumaro'), and "
+            "give the folder to evfr import.",
         ),
     )
 }

@@ -61,6 +61,8 @@ def read(path: Path, package: ExportPackage) -> VideoAnnotations:
     AnnotationError
         If there is not exactly one COCO file, or it is wrong.
     """
+    import numpy as np
+
     from evfr.annotations._coco import read_coco
     from evfr.annotations._paths import open_place
 
@@ -83,9 +85,7 @@ def read(path: Path, package: ExportPackage) -> VideoAnnotations:
             except AnnotationError as error:
                 text = str(error).replace(str(names[0][1]), f"{path}: {names[0][0]}")
                 raise AnnotationError(text) from error
-    # What the file says of source videos is not asked: `export.json` knows it.
-    keep = [place for place, video in enumerate(found.videos) if len(video.frame_index)]
-    return _by_person(found, keep)
+    return replace(found, source=np.zeros(len(found), np.int8), trust=np.full(len(found), np.nan))
 
 
 def _listed(names: list[tuple[str, Path]]) -> str:
@@ -96,17 +96,3 @@ def _is_coco(file: Path) -> bool:
     from evfr.annotations._coco import recognises_coco
 
     return recognises_coco(file)
-
-
-def _by_person(labels: VideoAnnotations, keep: list[int]) -> VideoAnnotations:
-    import numpy as np
-
-    place = np.full(len(labels.videos), -1, np.int64)
-    place[keep] = np.arange(len(keep))
-    return replace(
-        labels,
-        videos=tuple(labels.videos[row] for row in keep),
-        video_row=place[labels.video_row],
-        source=np.zeros(len(labels), np.int8),
-        trust=np.full(len(labels), np.nan),
-    )
