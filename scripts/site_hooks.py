@@ -56,7 +56,7 @@ def translate_links(text: str, page: str) -> str:
         place = posixpath.normpath(posixpath.join(folder, target))
         if place in ROOT_PAGES:
             place = ROOT_PAGES[place]
-        elif place.startswith("docs/") and (ROOT / place).is_file():
+        elif re.match("docs/(?!notebooks/)", place) and (ROOT / place).is_file():
             place = place.removeprefix("docs/")
         else:
             return match["open"].removeprefix("!")[1:-2]

@@ -74,6 +74,7 @@ def test_every_page_is_in_the_navigation_once() -> None:
         ("readme.md", "[d](docs/decisions/), [l](LICENSE)", "d, l"),
         ("readme.md", "[w](https://e.org/a), [h](#here)", "[w](https://e.org/a), [h](#here)"),
         ("index.md", "`[c](../CHANGELOG.md)`", "`[c](../CHANGELOG.md)`"),
+        ("index.md", "[n](notebooks/choose-and-look.ipynb)", "n"),
     ],
 )
 def test_links_of_the_repository_lead_to_pages_of_the_site(page: str, written: str, shown: str) -> None:
