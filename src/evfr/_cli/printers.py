@@ -279,6 +279,28 @@ def print_summary(result: Any) -> None:
     _write_lines(str(result).split("\n"))
 
 
+def print_demo(result: Any) -> None:
+    """Show what the tour did, step by step with the command for each, and what comes next."""
+    print_select(result.selection)
+    lines = []
+    for step in result.steps:
+        lines += ["", *_wrapped(f"{step.name:<9} ", step.found)]
+        lines += [f"          $ {step.command}"] if step.command else []
+    lines += ["", "next"]
+    _write_lines([*lines, *(f"          $ {command}" for command in result.following)])
+
+
+def _wrapped(head: str, text: str) -> list[str]:
+    return textwrap.wrap(
+        text,
+        min(make_console().width, 100),
+        initial_indent=head,
+        subsequent_indent=" " * len(head),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
 def print_text(result: Any) -> None:
     """Write a result that is a text for a program as it is."""
     sys.stdout.write(str(result))
@@ -366,5 +388,5 @@ PRINTERS: dict[str, Callable[[Any], None]] = {
     "view": print_summary,
     "doctor": print_doctor,
     "completion": print_text,
-    "demo": print_select,
+    "demo": print_demo,
 }
