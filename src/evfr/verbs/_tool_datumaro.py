@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["read", "write"]
 
 FOLDER = "datumaro"
-_NO_FIELD = ("box", "is_crowd", "score", "source", "trust")
+_NO_FIELD = ("box", "score", "source", "trust")
 _NONE = -1
 _KINDS = ("bbox", "mask", "polygon")
 
@@ -298,7 +296,14 @@ def _filled(polygons: Sequence[Sequence[float]], size: tuple[int, int], where: s
 
 
 def _categories(package: ExportPackage) -> dict[str, Any]:
-    labels = [{"name": category.name, "parent": "", "attributes": []} for category in package.categories]
+    """Return the labels, each with the attributes in use: Datumaro leaves out others where it writes CVAT's XML."""
+    used: dict[int, set[str]] = defaultdict(set)
+    for row in () if package.labels is None else package.labels.objects():
+        used[row.category_id] |= _facts(row).keys()
+    labels = [
+        {"name": category.name, "parent": "", "attributes": sorted(used[category.category_id] | {"track_id"})}
+        for category in package.categories
+    ]
     return {"label": {"labels": labels, "label_groups": [], "attributes": []}}
 
 
@@ -323,19 +328,26 @@ def _items(package: ExportPackage, frames: Sequence[ExportFrame]) -> Iterator[di
         }
 
 
-def _annotation(row: ObjectRow, number: int, places: Mapping[int, int], frame: ExportFrame) -> dict[str, Any]:
+def _facts(row: ObjectRow) -> dict[str, str | int | float | bool]:
     from evfr._core.annotations import NO_TRACK
     from evfr.annotations._parse import extra_facts
 
-    facts: dict[str, Any] = extra_facts(replace(row, is_crowd=False), *_NO_FIELD)
+    facts = extra_facts(row, *_NO_FIELD)
+    if row.is_crowd:
+        facts["is_crowd"] = True  # an attribute that Datumaro itself knows
+    if row.track_id != NO_TRACK:
+        facts["track_id"] = row.track_id
+    return facts
+
+
+def _annotation(row: ObjectRow, number: int, places: Mapping[int, int], frame: ExportFrame) -> dict[str, Any]:
+    from evfr._core.annotations import NO_TRACK
+
+    facts = _facts(row)
     z_order = facts.get("z_order", 0)
     is_field = isinstance(z_order, int) and not isinstance(z_order, bool)
     if is_field:
         facts.pop("z_order", None)
-    if row.is_crowd:
-        facts["is_crowd"] = True
-    if row.track_id != NO_TRACK:
-        facts["track_id"] = row.track_id
     entry: dict[str, Any] = {
         "id": number,
         "attributes": facts,
@@ -346,7 +358,7 @@ def _annotation(row: ObjectRow, number: int, places: Mapping[int, int], frame: E
     }
     if row.mask is not None:
         return {"type": "mask", **entry, "rle": row.mask.to_coco()}
-    if row.box_xyxy is None or not all(map(math.isfinite, row.box_xyxy)):
+    if row.box_xyxy is None:
         raise AnnotationError(
             f"{frame.name}: an object with track {row.track_id} has neither box nor mask; leave it out"
         )
