@@ -293,6 +293,7 @@ def _video_task(package: ExportPackage, frames: Sequence[ExportFrame], path: Pat
         if row.video_id == frames[0].video_id:
             groups[(-1, number) if row.track_id == NO_TRACK else (row.track_id, row.category_id)].append(row)
     results = []
+    seen: set[int] = set()
     for number, ((track, *_), rows) in enumerate(groups.items()):
         at = {places[row.frame_index] for row in rows}
         sequence = []
@@ -313,8 +314,10 @@ def _video_task(package: ExportPackage, frames: Sequence[ExportFrame], path: Pat
             "sequence": sequence,
             "labels": [names[rows[0].category_id]],
         }
-        is_first = all(other is rows or key[0] != track for key, other in groups.items())
-        region = f"evfr-{track}" if track != NO_TRACK and is_first else f"evfr-none-{number}"
+        # A track that changes its class is two regions; ids are unique, so that the second has one of its own.
+        is_named = track == NO_TRACK or track in seen
+        region = f"evfr-none-{number}" if is_named else f"evfr-{track}"
+        seen.add(track)
         results.append(
             {
                 "id": region,
