@@ -88,7 +88,9 @@ def png_chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
-def png(width: int, height: int, *, pixels: bytes | None = None, extra: bytes = b"", after: bytes = b"") -> bytes:
+def png(
+    width: int, height: int, *, pixels: bytes | None = None, extra: bytes = b"", after: bytes = b""
+) -> bytes:
     """Return a grey PNG; ``pixels`` is the compressed data, ``extra`` and ``after`` are chunks around it."""
     if pixels is None:
         pixels = zlib.compress((b"\0" + bytes(width)) * height)
