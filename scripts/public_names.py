@@ -38,9 +38,10 @@ def public_names() -> Iterator[tuple[str, str, Any]]:
         loaded = importlib.import_module(module)
         for name in sorted(getattr(loaded, "__all__", ()), key=lambda name: (name.lower(), name)):
             yield module, name, getattr(loaded, name)
-    for command, address in COMMANDS.items():
-        if command not in evfr.__all__:
-            yield f"evfr.verbs.{command}", command, load(address)
+    for address in COMMANDS.values():
+        module, _, name = address.partition(":")
+        if name not in evfr.__all__:
+            yield module, name, load(address)
 
 
 def public_methods(value: type) -> Iterator[tuple[str, Any]]:
