@@ -59,7 +59,9 @@ def random_resnet50(path: Path, pictures: np.ndarray) -> None:
             module.momentum = None  # the plain mean over what it sees
     with torch.no_grad():
         network(torch.from_numpy(np.ascontiguousarray(pictures.transpose(0, 3, 1, 2))))
-    torch.save(network.state_dict(), path)
+    from safetensors.torch import save_file
+
+    save_file({name: value.clone() for name, value in network.state_dict().items()}, path)
 
 
 class Imported:
@@ -147,14 +149,16 @@ def compare(weights: Path | None, folder: Path, clips: dict[str, list[np.ndarray
 
     said = "random weights (seed 0)" if weights is None else weights.name
     if weights is None:
-        weights = folder / "resnet50.pth"
+        weights = folder / "resnet50.safetensors"
         prepare = Preprocess("shortest", 256, crop=(224, 224), crop_rounding="even")
         some = np.stack([prepare(images[i]) for images in clips.values() for i in (0, 20, 40)])
         random_resnet50(weights, prepare.normalised(some))
     exact = make_embedder("resnet50", weights=weights, device="cpu", precision="fp32", batch_size=BATCH)
     lower = make_embedder("resnet50", weights=weights, device="cpu", precision="bf16", batch_size=BATCH)
+    from safetensors.torch import load_file
+
     eager = resnet50(weights=None).eval()
-    eager.load_state_dict(torch.load(weights, weights_only=True))
+    eager.load_state_dict(load_file(weights))
     eager.fc = torch.nn.Identity()
     runtime = make_embedder(
         "resnet50", weights=weights, device="cpu", batch_size=BATCH, options={"runtime": "onnxruntime"}

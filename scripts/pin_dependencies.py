@@ -1,8 +1,9 @@
 """Write constraints.txt: one exact version per dependency and Python, resolved by pip without installing.
 
 Run it when a dependency should move:  python scripts/pin_dependencies.py
-Needs pip >= 23.1 and the network; takes minutes. What torch brings for CUDA is not pinned: it differs by machine,
-and torch itself says which it needs.
+Needs python3.11, python3.12 and python3.13 on the PATH, each with pip >= 23.1, and the network; takes minutes. Each
+Python resolves for itself, since pip reads markers for the Python that runs it. What torch brings for CUDA is not
+pinned: it differs by machine, and torch itself says which it needs.
 """
 
 from __future__ import annotations
@@ -10,8 +11,6 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import sys
-import tempfile
 import tomllib
 from pathlib import Path
 
@@ -34,11 +33,10 @@ def requirements() -> list[str]:
 
 
 def resolve(python: str, wanted: list[str]) -> dict[str, str]:
-    """Return name to version as pip would install them on Linux for one Python."""
-    with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "pip", "install", "--dry-run", "--quiet", "--ignore-installed"]
-        command += ["--report", "-", "--only-binary=:all:", "--python-version", python, "--target", folder]
-        done = subprocess.run([*command, *wanted], check=True, capture_output=True, text=True)
+    """Return name to version as pip would install them on this system for one Python."""
+    command = [f"python{python}", "-m", "pip", "install", "--dry-run", "--quiet", "--ignore-installed"]
+    command += ["--report", "-", "--only-binary=:all:", *wanted]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
     report = json.loads(done.stdout)
     found = ((item["metadata"]["name"], item["metadata"]["version"]) for item in report["install"])
     pins = {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in found}

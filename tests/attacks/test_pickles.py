@@ -1,4 +1,4 @@
-"""Pickles, whatever they are called: none is unpickled, by any function that takes weights, arrays or a model folder."""
+"""Pickles, whatever they are called: no function that takes weights, arrays or a model folder unpickles one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from attacks.guard import cli, refused
-from attacks.makers import Payload, npy, npz, pickled, safetensors
+from attacks.makers import npy, npz, pickled, safetensors
 
 
 def torch_zip(path: Path, mark: Path) -> None:
@@ -57,7 +57,8 @@ def test_weights_are_never_unpickled(work, outside, make, suffix):
 
     path = work / f"weights{suffix}"
     make(path, outside.mark)
-    said = r"no safetensors file" if suffix == ".safetensors" else r"cannot be read as tensors only"
+    said = r"is a pickle, which can run code and is never opened"
+    said = r"no safetensors file" if suffix == ".safetensors" else said
     refused(lambda: read_state_dict(path, extra="train"), said, megabytes=2048)
 
 
@@ -90,7 +91,7 @@ def test_every_loader_refuses_a_pickle(work, outside, name):
     for make in (torch_zip, plain):
         path = work / "weights.pt"
         make(path, outside.mark)
-        refused(lambda: load(path), r"weights\.pt", megabytes=4096)
+        refused(lambda path=path: load(path), r"weights\.pt", megabytes=4096)
 
 
 def test_a_run_is_not_resumed_from_a_pickle(work, outside):
@@ -100,12 +101,12 @@ def test_a_run_is_not_resumed_from_a_pickle(work, outside):
 
     module = torch.nn.Linear(1, 1)
     optimizer = torch.optim.SGD(module.parameters(), lr=1.0)
-    path = work / "checkpoint.pt"
+    path = work / "checkpoint.safetensors"
     for make in (torch_zip, plain):
         make(path, outside.mark)
         refused(
             lambda: resume(torch, module, optimizer, None, Recipe(iterations=1), path),
-            r"checkpoint\.pt is no checkpoint of evfr \(UnpicklingError\)",
+            r"checkpoint\.safetensors is no checkpoint of evfr: it is no whole safetensors file",
             megabytes=2048,
         )
 
@@ -123,7 +124,9 @@ def test_a_model_folder_with_code_and_pickles_is_refused(work, outside, weights)
     for kind in ("dinov2", "sam2_video"):
         told = {"model_type": kind, "auto_map": {"AutoModel": "evil.Model", "AutoConfig": "evil.Model"}}
         (folder / "config.json").write_text(json.dumps({**told, "trust_remote_code": True}))
-        refused(lambda: open_checkpoint(str(folder)), r"no weights as safetensors|a pickle, which can run code")
+        refused(
+            lambda: open_checkpoint(str(folder)), r"no weights as safetensors|a pickle, which can run code"
+        )
     refused(lambda: _model_type(folder), r"has no \*\.safetensors|holds a model of type")
 
 
@@ -137,9 +140,14 @@ def test_code_beside_safetensors_is_not_run(work, outside):
     folder = work / "model"
     folder.mkdir()
     (folder / "pytorch_model.bin").write_bytes(pickled(outside.mark))
-    safetensors(folder / "model.safetensors", {"x": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}, bytes(4))
+    safetensors(
+        folder / "model.safetensors", {"x": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}, bytes(4)
+    )
     (folder / "evil.py").write_text(f"import os\nos.mkdir({str(outside.mark)!r})\nclass Model: pass\n")
-    processor = {"image_processor_type": "BitImageProcessor", "auto_map": {"AutoImageProcessor": "evil.Model"}}
+    processor = {
+        "image_processor_type": "BitImageProcessor",
+        "auto_map": {"AutoImageProcessor": "evil.Model"},
+    }
     (folder / "preprocessor_config.json").write_text(json.dumps(processor))
     for kind in ("dinov2", "unheard_of", "sam2_video"):
         told = {"model_type": kind, "auto_map": {"AutoModel": "evil.Model", "AutoConfig": "evil.Model"}}

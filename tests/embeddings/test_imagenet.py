@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import subprocess
 import sys
 
 import numpy as np
@@ -14,6 +15,7 @@ from evfr.embeddings import ModelEmbedder, Preprocess, TextEmbedder, make_embedd
 from evfr.embeddings._imagenet import resnet50_preprocess
 from evfr.embeddings._weights import load_into
 from evfr.errors import InputError, MissingExtraError
+from helpers.tensors import save_tensors
 
 
 @pytest.fixture(scope="module")
@@ -33,27 +35,20 @@ def resnet50(one_thread):
 
 @pytest.fixture(scope="module")
 def resnet50_file(resnet50, tmp_path_factory):
-    import torch
 
-    path = tmp_path_factory.mktemp("weights") / "resnet50.pth"
-    torch.save(resnet50.state_dict(), path)
+    path = tmp_path_factory.mktemp("weights") / "resnet50.safetensors"
+    save_tensors(resnet50.state_dict(), path)
     return path
 
 
-def timm_model(name, path, *, wrapped=False):
+def timm_model(name, path):
     import timm
     import torch
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = timm.create_model(name, pretrained=False).eval()
-    if path.suffix == ".safetensors":
-        from safetensors.torch import save_file
-
-        save_file(network.state_dict(), path)
-    else:
-        state = network.state_dict()
-        torch.save({"state_dict": state, "epoch": 3} if wrapped else state, path)
+    save_tensors(network.state_dict(), path)
     return network
 
 
@@ -110,33 +105,28 @@ def test_resnet50_recipes():
         preprocess_of("resnet50", options={"recipe": "v3"})
 
 
-def test_the_hash_of_the_second_weights_tells_the_recipe(tmp_path, monkeypatch):
-    from evfr.embeddings import _imagenet
-
-    path = tmp_path / "weights.pth"
-    path.write_bytes(b"11")
-    assert preprocess_of("resnet50", weights=path).size == 256
-    monkeypatch.setattr(_imagenet, "files_digest", lambda paths, algorithm: "11ad3fa6" + 56 * "0")
-    assert preprocess_of("resnet50", weights=path).size == 232
+def test_the_name_of_the_second_weights_tells_the_recipe(tmp_path):
+    assert preprocess_of("resnet50", weights=tmp_path / "weights.safetensors").size == 256
+    assert preprocess_of("resnet50", weights=tmp_path / "resnet50-0676ba61.safetensors").size == 256
+    assert preprocess_of("resnet50", weights=tmp_path / "resnet50-11ad3fa6.safetensors").size == 232
 
 
 def test_resnet50_without_weights():
     where = r"resnet50 needs its weights as a file \(--weights FILE\): .*download\.pytorch\.org.*resnet50-0676ba61"
     with pytest.raises(ValueError, match=where):
         make_embedder("resnet50")
-    with pytest.raises(InputError, match=r"cannot read the weights none\.pth: No such file"):
-        make_embedder("resnet50", weights="none.pth")
+    with pytest.raises(InputError, match=r"cannot read the weights none\.safetensors: No such file"):
+        make_embedder("resnet50", weights="none.safetensors")
     with pytest.raises(ValueError, match="resnet50 has no option 'pooling'; it takes recipe, runtime"):
-        make_embedder("resnet50", weights="none.pth", options={"pooling": "mean"})
+        make_embedder("resnet50", weights="none.safetensors", options={"pooling": "mean"})
 
 
-@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
 @pytest.mark.parametrize("name", ["test_resnet", "test_vit"])
-def test_timm_without_its_classifier(name, suffix, noise, tmp_path):
+def test_timm_without_its_classifier(name, noise, tmp_path):
     import torch
 
-    path = tmp_path / f"model{suffix}"
-    network = timm_model(name, path, wrapped=True)
+    path = tmp_path / "model.safetensors"
+    network = timm_model(name, path)
     embedder = make_embedder(f"timm:{name}", weights=path, device="cpu")
     pictures = embedder.preprocess.normalised(np.stack([embedder.preprocess(frame) for frame in noise]))
     with torch.no_grad():
@@ -198,28 +188,28 @@ class Malicious:
         return sys.exit, ("a pickle ran code",)
 
 
-def test_pickles_run_nothing(tmp_path):
+def test_pickles_are_not_opened_and_the_line_that_converts_one_works(tmp_path):
+    """The line is run here as a person would; what it writes is what evfr reads."""
     import torch
 
-    for name, content in [("code.pth", {"a": Malicious()}), ("object.pth", {"a": object()})]:
-        torch.save(content, tmp_path / name)
-        with pytest.raises(InputError, match=rf"{name} cannot be read as tensors only .*could run code"):
-            read_state_dict(tmp_path / name, extra="torch")
-    (tmp_path / "plain.pth").write_bytes(pickle.dumps({"a": Malicious()}))
-    with pytest.raises(InputError, match=r"plain\.pth cannot be read as tensors only"):
-        read_state_dict(tmp_path / "plain.pth", extra="torch")
-    torch.save({"a": 3}, tmp_path / "numbers.pth")
-    with pytest.raises(InputError, match=r"numbers\.pth holds no state_dict"):
-        read_state_dict(tmp_path / "numbers.pth", extra="torch")
+    torch.save({"a": Malicious()}, tmp_path / "code.pth")
+    torch.save({"state_dict": {"a": torch.arange(3.0)}, "epoch": 3}, tmp_path / "sound.pth")
+    for name in ("code", "sound"):
+        with pytest.raises(InputError, match=rf"{name}\.pth is a pickle, which can run code") as caught:
+            read_state_dict(tmp_path / f"{name}.pth", extra="torch")
+        line = str(caught.value).partition("file: ")[2].replace("python", sys.executable, 1)
+        done = subprocess.run(line, shell=True, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert (done.returncode == 0) is (name == "sound"), done.stderr
+    assert read_state_dict(tmp_path / "sound.safetensors", extra="torch")["a"].tolist() == [0, 1, 2]
+    assert not (tmp_path / "code.safetensors").exists()
 
 
 @pytest.mark.parametrize("data", [b"", b"short", b"PK\x03\x04 no zip at all", b"\x80\x02}q\x00"])
 def test_damaged_weights(data, tmp_path):
-    for suffix in (".pth", ".safetensors"):
-        path = tmp_path / f"w{suffix}"
-        path.write_bytes(data)
-        with pytest.raises(InputError, match=r"cannot be read as tensors only|is no safetensors file"):
-            read_state_dict(path, extra="torch")
+    path = tmp_path / "w.safetensors"
+    path.write_bytes(data)
+    with pytest.raises(InputError, match="is no safetensors file"):
+        read_state_dict(path, extra="torch")
 
 
 def test_cut_safetensors(tmp_path):
@@ -237,9 +227,7 @@ def test_cut_safetensors(tmp_path):
         tensor_names(path)
     with pytest.raises(InputError, match=r"cannot read the weights .*none\.safetensors"):
         tensor_names(tmp_path / "none.safetensors")
-    with pytest.raises(
-        InputError, match=r"weights must be a \.safetensors, \.pth, \.pt or \.bin file, got w\.npz"
-    ):
+    with pytest.raises(InputError, match=r"weights must be a \.safetensors file, got w\.npz"):
         read_state_dict(tmp_path.relative_to(tmp_path) / "w.npz", extra="torch")
 
 
@@ -249,5 +237,5 @@ def test_missing_extras(monkeypatch, tmp_path):
         make_embedder("timm:test_vit")
     monkeypatch.setitem(sys.modules, "torchvision", None)
     with pytest.raises(MissingExtraError, match=r"'evfr\[train\]'"):
-        make_embedder("resnet50", weights=tmp_path / "w.pth")
+        make_embedder("resnet50", weights=tmp_path / "w.safetensors")
     assert preprocess_of("resnet50") == Preprocess("shortest", 256, crop=(224, 224), crop_rounding="even")

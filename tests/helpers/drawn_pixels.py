@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from evfr._core.labelled import LabelledClip
+from helpers.tensors import save_tensors
 
 COLOURS = {"red": (200, 70, 70), "blue": (70, 70, 200)}
 
@@ -58,5 +59,5 @@ def write_vgg(path, layers):
     state = {f"features.{name}": tensor for name, tensor in layers.state_dict().items()}
     for place in (0, 3, 6):
         state |= {f"classifier.{place}.weight": torch.zeros(2, 2), f"classifier.{place}.bias": torch.zeros(2)}
-    torch.save(state, path)
+    save_tensors(state, path)
     return path

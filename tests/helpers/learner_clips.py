@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from evfr._core.labelled import IGNORE_ID, LabelledClip
+from helpers.tensors import load_state
 
 CLASSES = ("bright", "dark")
 SMALL = {
@@ -50,5 +51,5 @@ def saved(learner, model, path: Path) -> dict[str, object]:
             for key, part in value.items():
                 walk(f"{name}.{key}", part)
 
-    walk("", torch.load(path, weights_only=True))
+    walk("", load_state(path))
     return found

@@ -13,6 +13,7 @@ from evfr.models import DETECTORS, MaskRcnnDetector, open_detector
 from evfr.models._detector import categories_from
 from evfr.models._maskrcnn import RegionDetector
 from evfr.models._maskrcnn_build import build_from_state
+from helpers.tensors import save_tensors
 
 torch = pytest.importorskip("torch")
 safetensors = pytest.importorskip("safetensors.torch")
@@ -148,8 +149,8 @@ def test_old_names_and_counters_load(network, tmp_path):
             name = f"roi_heads.mask_head.mask_fcn{int(number) + 1}.{rest}"
         state[name] = tensor
     assert any(name.endswith("num_batches_tracked") for name in state)
-    torch.save(state, tmp_path / "old.pth")
-    old = open_detector(tmp_path / "old.pth", names=["a", "b", "c"], size=SIZE)
+    save_tensors(state, tmp_path / "old.safetensors")
+    old = open_detector(tmp_path / "old.safetensors", names=["a", "b", "c"], size=SIZE)
     assert isinstance(old, MaskRcnnDetector)
     assert DETECTORS["maskrcnn"] is MaskRcnnDetector
 
@@ -158,7 +159,7 @@ def test_files_that_do_not_fit(network, weights):
     def build(**changes):
         state = {**network.state_dict(), **changes}
         state = {name: value for name, value in state.items() if value is not None}
-        return build_from_state(state, Path("changed.pth"), backbone="auto", size=SIZE, norm_eps=1e-5)
+        return build_from_state(state, Path("changed.safetensors"), backbone="auto", size=SIZE, norm_eps=1e-5)
 
     for changes, text in [
         (
@@ -184,10 +185,10 @@ def test_files_that_do_not_fit(network, weights):
     with pytest.raises(InputError, match="has 3 classes beside background, 2 names were given"):
         MaskRcnnDetector(weights, names=["a", "b"])
     broken = build(**{"roi_heads.box_predictor.cls_score.bias": torch.full((4,), torch.nan)})
-    options = {"device": "cpu", "min_score": 0.1, "nms": 0.5, "limit": 9, "name": "broken.pth"}
+    options = {"device": "cpu", "min_score": 0.1, "nms": 0.5, "limit": 9, "name": "broken.safetensors"}
     broken = RegionDetector(broken, categories_from(["a", "b", "c"]), **options)
     with pytest.raises(
-        InputError, match=r"broken.pth: the network's outputs are not finite; check its weights"
+        InputError, match=r"broken.safetensors: the network's outputs are not finite; check its weights"
     ):
         broken.detect(picture())
 
@@ -215,8 +216,8 @@ def test_published_forms_load_and_agree(builder, tmp_path):
     network = getattr(detection, builder)(
         weights=None, weights_backbone=None, num_classes=5, min_size=SIZE[0], max_size=SIZE[1]
     ).eval()
-    torch.save(network.state_dict(), tmp_path / "weights.pth")
-    detector = MaskRcnnDetector(tmp_path / "weights.pth", size=SIZE, min_score=0.01)
+    save_tensors(network.state_dict(), tmp_path / "weights.safetensors")
+    detector = MaskRcnnDetector(tmp_path / "weights.safetensors", size=SIZE, min_score=0.01)
     image = picture()
     found = detector.detect(image)
     network.roi_heads.score_thresh = 0.01

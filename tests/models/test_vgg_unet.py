@@ -7,6 +7,7 @@ import pytest
 from evfr.errors import InputError
 from evfr.models import SEGMENTERS, vgg_segmenter, vgg_taps
 from helpers.drawn_pixels import torchvision_features, write_vgg
+from helpers.tensors import save_tensors
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("torchvision")
@@ -41,7 +42,7 @@ def test_layers_are_called_and_shaped_as_torchvision_calls_its_own(batch_norm):
 def test_taps_are_the_outputs_of_torchvisions_layers(tmp_path, batch_norm):
     """Oracle: torchvision's ``make_layers`` of configuration D, cut after the layers that C19 names."""
     theirs = torchvision_features(8, batch_norm)
-    taps = vgg_taps(write_vgg(tmp_path / "vgg16.pth", theirs))
+    taps = vgg_taps(write_vgg(tmp_path / "vgg16.safetensors", theirs))
     pictures = torch.rand(2, 3, 64, 96)
     # After the ReLU of conv1_2, conv2_2, conv3_3, conv4_3, and after the fifth pooling.
     cuts = (6, 13, 23, 33, 44) if batch_norm else (4, 9, 16, 23, 31)
@@ -58,12 +59,12 @@ def test_taps_are_the_outputs_of_torchvisions_layers(tmp_path, batch_norm):
 @pytest.mark.parametrize("kind", SEGMENTERS)
 def test_the_encoder_of_a_file_is_used_and_decides_the_form(tmp_path, kind):
     theirs = torchvision_features(4, False, seed=kind == "unet")
-    network = vgg_segmenter(kind, 3, encoder_weights=write_vgg(tmp_path / "vgg16.pth", theirs))
+    network = vgg_segmenter(kind, 3, encoder_weights=write_vgg(tmp_path / "vgg16.safetensors", theirs))
     assert (network.width, network.batch_norm) == (4, False)
     for name, tensor in theirs.state_dict().items():
         assert torch.equal(network.features.state_dict()[name], tensor)
     assert not any("running" in name for name in network.state_dict())
-    normed = write_vgg(tmp_path / "vgg16_bn.pth", torchvision_features(4, True))
+    normed = write_vgg(tmp_path / "vgg16_bn.safetensors", torchvision_features(4, True))
     network = vgg_segmenter(kind, 3, encoder_weights=normed, batch_norm=False)
     assert network.batch_norm
     assert any(name.startswith(("decoder", "bottom")) and "running" in name for name in network.state_dict())
@@ -152,28 +153,30 @@ def test_wrong_arguments():
 
 
 def test_files_that_do_not_fit(tmp_path):
-    path = write_vgg(tmp_path / "vgg16.pth", torchvision_features(4, False))
+    path = write_vgg(tmp_path / "vgg16.safetensors", torchvision_features(4, False))
     assert vgg_taps(path, width=4).width == 4
     with pytest.raises(
-        ValueError, match=r"width is 4 in .*vgg16.pth, got 8; leave it out where weights are given"
+        ValueError, match=r"width is 4 in .*vgg16.safetensors, got 8; leave it out where weights are given"
     ):
         vgg_taps(path, width=8)
-    state = torch.load(path, weights_only=True)
-    torch.save({name.removeprefix("features."): tensor for name, tensor in state.items()}, path)
+    from safetensors.torch import load_file
+
+    state = load_file(path)
+    save_tensors({name.removeprefix("features."): tensor for name, tensor in state.items()}, path)
     with pytest.raises(
         InputError, match=r"has no features.0.weight of a convolution; it has 0.bias, 0.weight, .*vgg16_bn"
     ):
         vgg_taps(path)
-    torch.save({name: tensor for name, tensor in state.items() if name != "features.28.bias"}, path)
+    save_tensors({name: tensor for name, tensor in state.items() if name != "features.28.bias"}, path)
     with pytest.raises(InputError, match=r"it lacks features.28.bias 32"):
         vgg_segmenter("unet", 2, encoder_weights=path)
-    torch.save(state | {"features.7.weight": torch.zeros(8, 8, 1, 1)}, path)
+    save_tensors(state | {"features.7.weight": torch.zeros(8, 8, 1, 1)}, path)
     with pytest.raises(
         InputError, match=r"it has features.7.weight 8x8x1x1 where features.7.weight 8x8x3x3 belongs"
     ):
         vgg_segmenter("unet", 2, encoder_weights=path)
-    torch.save({}, path)
+    save_tensors({}, path)
     with pytest.raises(InputError, match=r"it has nothing: give the state dict"):
         vgg_taps(path)
     with pytest.raises(InputError, match="cannot read the weights"):
-        vgg_taps(tmp_path / "none.pth")
+        vgg_taps(tmp_path / "none.safetensors")

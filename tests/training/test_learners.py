@@ -116,8 +116,8 @@ def everything(learner, model, images):
 
 def test_a_loaded_model_predicts_the_same(name, fitted, clips, tmp_path):
     learner, (model, _) = LEARNERS[name], fitted(name)
-    learner.save(model, tmp_path / "model.pt")
-    loaded = learner.load(tmp_path / "model.pt", device="cpu")
+    learner.save(model, tmp_path / "model.safetensors")
+    loaded = learner.load(tmp_path / "model.safetensors", device="cpu")
     assert loaded.classes == CLASSES
     wanted = everything(learner, model, clips[0].images)
     assert any(np.size(part) for part in wanted[0])
@@ -127,13 +127,13 @@ def test_a_loaded_model_predicts_the_same(name, fitted, clips, tmp_path):
 @pytest.mark.parametrize("which", LESS)
 def test_same_seed_same_weights_also_in_two_parts(which, fitted, clips, tmp_path):
     learner = LEARNERS[which]
-    whole = saved(learner, fitted(which)[0], tmp_path / "whole.pt")
+    whole = saved(learner, fitted(which)[0], tmp_path / "whole.safetensors")
     _, first = fit(which, clips, out=tmp_path / "run", stop_after=1)
     assert len(first.loss) == 1
     model, run = fit(which, clips, out=tmp_path / "run")
     assert run.resumed_at == 1
     assert run.loss.tolist() == fitted(which)[1].loss.tolist()
-    parts = saved(learner, model, tmp_path / "parts.pt")
+    parts = saved(learner, model, tmp_path / "parts.safetensors")
     assert whole.keys() == parts.keys()
     assert all(np.array_equal(whole[key], parts[key], equal_nan=True) for key in whole)
 
@@ -141,9 +141,9 @@ def test_same_seed_same_weights_also_in_two_parts(which, fitted, clips, tmp_path
 @pytest.mark.parametrize("which", LESS)
 def test_another_seed_gives_other_weights(which, fitted, clips, tmp_path):
     learner = LEARNERS[which]
-    one = saved(learner, fitted(which)[0], tmp_path / "one.pt")
+    one = saved(learner, fitted(which)[0], tmp_path / "one.safetensors")
     recipe = Recipe(iterations=1, learning_rate=1e-3, optimizer="sgd", seed=4)
-    other = saved(learner, fit(which, clips, recipe)[0], tmp_path / "other.pt")
+    other = saved(learner, fit(which, clips, recipe)[0], tmp_path / "other.safetensors")
     assert any(not np.array_equal(one[key], other[key]) for key in one)
 
 
@@ -175,15 +175,15 @@ def test_pictures_that_are_none(name, fitted):
 
 
 def test_files_that_are_none(name, fitted, tmp_path):
-    path = tmp_path / "model.pt"
-    with pytest.raises(InputError, match=r"model\.pt"):
+    path = tmp_path / "model.safetensors"
+    with pytest.raises(InputError, match=r"model\.safetensors"):
         LEARNERS[name].load(path)
     path.write_bytes(b"nothing")
-    with pytest.raises(InputError, match=r"model\.pt is no "):
+    with pytest.raises(InputError, match=r"model\.safetensors is no "):
         LEARNERS[name].load(path)
     other = "unet" if name in ("tiny", "maskrcnn", "svm") else "tiny"
     LEARNERS[other].save(fitted(other)[0], path)
-    with pytest.raises(InputError, match=r"model\.pt is no "):
+    with pytest.raises(InputError, match=r"model\.safetensors is no "):
         LEARNERS[name].load(path)
 
 

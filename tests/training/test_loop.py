@@ -14,6 +14,7 @@ from evfr._core.progress import use_progress
 from evfr._core.rng import generator, spawn_seed
 from evfr.errors import InputError
 from evfr.training import Recipe, _loop, learning_rate_at, train
+from helpers.tensors import load_state
 
 torch = pytest.importorskip("torch")
 
@@ -121,7 +122,7 @@ def test_fewer_bits_change_little_and_32_bits_are_what_they_were(tmp_path):
         assert dtype == wanted
         assert not torch.equal(found, plain)
         assert torch.allclose(found, plain, atol=0.05)
-    state = torch.load(tmp_path / "fp16" / "checkpoint.pt", weights_only=True)
+    state = load_state(tmp_path / "fp16" / "checkpoint.safetensors")
     assert state["scaler"]["scale"] <= 2.0**16
 
 
@@ -134,13 +135,13 @@ def test_a_step_that_overflows_in_16_bits_is_left_out_and_the_scale_falls(tmp_pa
 
     train(module, draw, steep, Recipe(1, 0.1, precision="fp16"), out=tmp_path)
     assert torch.equal(module[0].weight, before)
-    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    state = load_state(tmp_path / "checkpoint.safetensors")
     assert state["scaler"]["scale"] == 2.0**15
 
 
 def test_checkpoints_know_no_more_than_they_must(tmp_path):
     train(network(), draw, loss, Recipe(iterations=2), out=tmp_path / "a")
-    state = torch.load(tmp_path / "a" / "checkpoint.pt", weights_only=True)
+    state = load_state(tmp_path / "a" / "checkpoint.safetensors")
     # As earlier releases wrote it, so that theirs go on.
     assert state["recipe"] == (
         '{"iterations": 2, "learning_rate": 0.001, "momentum": 0.9, "optimizer": "adam", "schedule": "cosine", '
@@ -267,7 +268,7 @@ def test_gradients_are_scaled_down_to_the_norm_and_never_up():
 
 def test_a_norm_is_part_of_the_recipe_but_checkpoints_older_than_it_go_on(tmp_path):
     train(network(), draw, loss, Recipe(iterations=2), out=tmp_path)
-    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    state = load_state(tmp_path / "checkpoint.safetensors")
     assert "max_gradient_norm" not in state["recipe"]
     with pytest.raises(InputError, match="is of another recipe"):
         train(network(), draw, loss, Recipe(iterations=2, max_gradient_norm=1.0), out=tmp_path)
@@ -284,7 +285,7 @@ def test_checkpoints_that_do_not_fit(tmp_path):
 
     with pytest.raises(InputError, match="is of another network"):
         train(network(width=6), wide_draw, loss, Recipe(iterations=2), out=tmp_path)
-    (tmp_path / "checkpoint.pt").write_bytes(b"nonsense")
+    (tmp_path / "checkpoint.safetensors").write_bytes(b"nonsense")
     with pytest.raises(InputError, match="is no checkpoint of evfr"):
         train(network(), draw, loss, Recipe(iterations=2), out=tmp_path)
 

@@ -20,6 +20,7 @@ from evfr.training import (
 )
 from evfr.training import _maskrcnn as module_of
 from helpers.learner_clips import CLASSES, SMALL, squares
+from helpers.tensors import save_tensors
 
 torch = pytest.importorskip("torch")
 torchvision = pytest.importorskip("torchvision")
@@ -46,8 +47,8 @@ def model(network):
 
 @pytest.fixture
 def file(model, tmp_path):
-    save_maskrcnn(model, tmp_path / "weights.pt")
-    return tmp_path / "weights.pt"
+    save_maskrcnn(model, tmp_path / "weights.safetensors")
+    return tmp_path / "weights.safetensors"
 
 
 def fixed(module):
@@ -108,14 +109,14 @@ def test_a_whole_network_is_loaded_and_only_other_classes_are_fresh(network, fil
 
 def test_a_backbone_is_loaded_below_fresh_heads(tmp_path):
     classifier = torchvision.models.resnet18(weights=None)
-    torch.save(classifier.state_dict(), tmp_path / "resnet18.pth")
-    built = maskrcnn_network(tmp_path / "resnet18.pth", class_count=2, channels=4)
+    save_tensors(classifier.state_dict(), tmp_path / "resnet18.safetensors")
+    built = maskrcnn_network(tmp_path / "resnet18.safetensors", class_count=2, channels=4)
     assert built.fresh == ("backbone.fpn.", "rpn.", "roi_heads.")
     state = built.backbone.body.state_dict()
     given = classifier.state_dict()
     assert all(torch.equal(value, given[name]) for name, value in state.items())
     with pytest.raises(InputError, match="is not for this network"):
-        maskrcnn_network(tmp_path / "resnet18.pth", class_count=2, backbone="resnet34", channels=4)
+        maskrcnn_network(tmp_path / "resnet18.safetensors", class_count=2, backbone="resnet34", channels=4)
 
 
 @pytest.mark.parametrize(
@@ -142,11 +143,12 @@ def test_wrong_files(file, tmp_path):
         InputError, match=r"has a pyramid of 4 channels, 8 were asked for; leave channels out"
     ):
         maskrcnn_network(file, class_count=2, channels=8)
-    torch.save({"stem.conv1.weight": torch.zeros(3)}, tmp_path / "other.pth")
+    save_tensors({"stem.conv1.weight": torch.zeros(3)}, tmp_path / "other.safetensors")
     with pytest.raises(
-        InputError, match=r"other\.pth is no Mask R-CNN of torchvision: it lacks backbone\.body\.layer1"
+        InputError,
+        match=r"other\.safetensors is no Mask R-CNN of torchvision: it lacks backbone\.body\.layer1",
     ):
-        maskrcnn_network(tmp_path / "other.pth", class_count=2)
+        maskrcnn_network(tmp_path / "other.safetensors", class_count=2)
 
 
 PLAIN = Augmentation()

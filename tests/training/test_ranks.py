@@ -41,7 +41,7 @@ with join_ranks("cpu") as device:
 
     run = train(module, draw, loss, Recipe(12, 0.05, "sgd"), out=out if part.start == 0 else out / "other")
     if part.start:
-        assert not (out / "other" / "checkpoint.pt").exists()
+        assert not (out / "other" / "checkpoint.safetensors").exists()
     torch.save([run.loss.tolist(), module.state_dict()], out / f"rank{part.start}.pt")
 """
 

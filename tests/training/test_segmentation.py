@@ -23,6 +23,7 @@ from evfr.training import (
 )
 from evfr.training._segmentation_crops import crop_draw, pixel_loss
 from helpers.drawn_pixels import coloured_clip, torchvision_features, truth_of, write_vgg
+from helpers.tensors import save_state
 
 torch = pytest.importorskip("torch")
 
@@ -252,10 +253,10 @@ def test_seeds_decide():
 @pytest.mark.parametrize("kind", FITS)
 def test_what_is_kept_predicts_the_same(tmp_path, kind):
     clip = coloured_clip(0, frames=2, height=40, width=50)
-    weights = write_vgg(tmp_path / "vgg16_bn.pth", torchvision_features(8, True))
+    weights = write_vgg(tmp_path / "vgg16_bn.safetensors", torchvision_features(8, True))
     model, _ = FITS[kind]([clip], recipe=Recipe(2), encoder_weights=weights, batch_size=2)
-    save_segmentation(model, tmp_path / "kept" / "weights.pt")
-    loaded = load_segmentation(tmp_path / "kept" / "weights.pt")
+    save_segmentation(model, tmp_path / "kept" / "weights.safetensors")
+    loaded = load_segmentation(tmp_path / "kept" / "weights.safetensors")
     assert loaded.classes == clip.classes
     assert repr(loaded) == f"Segmenter({kind!r}, 2 classes, width 8)"
     assert np.array_equal(predict_segmentation(loaded, clip.images), predict_segmentation(model, clip.images))
@@ -272,12 +273,14 @@ def test_predictions_do_not_depend_on_what_is_predicted_beside(monkeypatch):
 
 def test_files_that_are_none(tmp_path):
     with pytest.raises(InputError, match="cannot read the weights"):
-        load_segmentation(tmp_path / "none.pt")
-    path = tmp_path / "other.pt"
+        load_segmentation(tmp_path / "none.safetensors")
+    path = tmp_path / "other.safetensors"
     path.write_bytes(b"nonsense")
-    with pytest.raises(InputError, match=r"other.pt is no segmentation network of evfr \(UnpicklingError\)"):
+    with pytest.raises(
+        InputError, match=r"other.safetensors is no segmentation network of evfr: it is no whole safetensors file"
+    ):
         load_segmentation(path)
-    torch.save({"format": "evfr hypercolumn svm 1"}, path)
+    save_state({"format": "evfr hypercolumn svm 1"}, path)
     with pytest.raises(
         InputError, match="is no segmentation network of evfr \\(format 'evfr hypercolumn svm 1'"
     ):

@@ -18,6 +18,7 @@ from evfr.training._hypercolumns import centres, columns_at, levels_of
 from evfr.training._svm import _hinge
 from evfr.training._svm_points import LabelledPoints, block_draw
 from helpers.drawn_pixels import coloured_clip, torchvision_features, truth_of, write_vgg
+from helpers.tensors import save_state
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("sklearn")
@@ -378,21 +379,21 @@ def test_predictions_are_the_scores_of_explicit_hypercolumns():
 
 def test_what_is_kept_predicts_the_same(tmp_path):
     clip = coloured_clip(0, frames=2)
-    weights = write_vgg(tmp_path / "vgg16_bn.pth", torchvision_features(8, True))
+    weights = write_vgg(tmp_path / "vgg16_bn.safetensors", torchvision_features(8, True))
     model, _ = fit_svm([clip], recipe=Recipe(1), encoder_weights=weights, shrink=2)
-    save_svm(model, tmp_path / "svm.pt")
-    loaded = load_svm(tmp_path / "svm.pt")
+    save_svm(model, tmp_path / "svm.safetensors")
+    loaded = load_svm(tmp_path / "svm.safetensors")
     assert loaded.classes == clip.classes
     assert repr(loaded) == "HypercolumnSvm(2 classes, 184 channels)"
     assert np.array_equal(predict_svm(loaded, clip.images), predict_svm(model, clip.images))
-    (tmp_path / "svm.pt").write_bytes(b"nonsense")
-    with pytest.raises(InputError, match=r"svm.pt is no SVM of evfr \(UnpicklingError\)"):
-        load_svm(tmp_path / "svm.pt")
-    torch.save({"format": "evfr segmentation 1"}, tmp_path / "svm.pt")
+    (tmp_path / "svm.safetensors").write_bytes(b"nonsense")
+    with pytest.raises(InputError, match=r"svm.safetensors is no SVM of evfr: it is no whole safetensors file"):
+        load_svm(tmp_path / "svm.safetensors")
+    save_state({"format": "evfr segmentation 1"}, tmp_path / "svm.safetensors")
     with pytest.raises(InputError, match=r"is no SVM of evfr \(format 'evfr segmentation 1'\)"):
-        load_svm(tmp_path / "svm.pt")
+        load_svm(tmp_path / "svm.safetensors")
     with pytest.raises(InputError, match="cannot read the weights"):
-        load_svm(tmp_path / "none.pt")
+        load_svm(tmp_path / "none.safetensors")
 
 
 def test_liblinear_that_does_not_converge_says_so(monkeypatch):

@@ -9,6 +9,7 @@ from evfr.augmentation import Augmentation
 from evfr.datasets import moving_objects
 from evfr.errors import InputError
 from evfr.training import Recipe, _batch_placement, _tiny, fit_tiny, load_tiny, predict_tiny, save_tiny
+from helpers.tensors import save_state
 
 torch = pytest.importorskip("torch")
 
@@ -100,16 +101,16 @@ def test_the_seed_is_all_that_is_random(clips):
 
 def test_files(tmp_path, clips):
     model, _ = fit_tiny(clips, recipe=Recipe(1), batch_size=3, width=8)
-    save_tiny(model, tmp_path / "tiny.pt")
-    again = load_tiny(tmp_path / "tiny.pt")
+    save_tiny(model, tmp_path / "tiny.safetensors")
+    again = load_tiny(tmp_path / "tiny.safetensors")
     assert again.classes == clips[0].classes
     assert not again.training
     assert torch.equal(weights(again), weights(model))
     one, two = (predict_tiny(m, clips[0].images, least_score=0.0, most_objects=5) for m in (model, again))
     assert [np.array_equal(a.boxes_xyxy, b.boxes_xyxy) for a, b in zip(one, two, strict=True)] == [True] * 4
-    (tmp_path / "bad.pt").write_bytes(b"nonsense")
-    torch.save({"format": "other"}, tmp_path / "other.pt")
-    for name in ("bad.pt", "other.pt", "none.pt"):
+    (tmp_path / "bad.safetensors").write_bytes(b"nonsense")
+    save_state({"format": "other"}, tmp_path / "other.safetensors")
+    for name in ("bad.safetensors", "other.safetensors", "none.safetensors"):
         with pytest.raises(InputError, match=f"{name} is no network of evfr's tiny"):
             load_tiny(tmp_path / name)
 

@@ -68,7 +68,7 @@ def test_it_trains_writes_and_goes_on(clip, tmp_path):
     assert again.resumed_at == 4
     assert [p.read_bytes() for p in again.files] == before
     # From the stored samples alone the weights are made again, byte for byte.
-    (tmp_path / "checkpoint.pt").unlink()
+    (tmp_path / "checkpoint.safetensors").unlink()
     anew = train("covos", [path], labels=labels, out=tmp_path, **OPTIONS)
     assert [p.read_bytes() for p in anew.files] == before
 

@@ -105,13 +105,13 @@ def test_it_trains_writes_and_goes_on(data, tmp_path):
     assert result.notes == ()
     assert "tiny: 2 iterations on 10 samples, each seen 0 to 1 times, loss " in str(result)
     assert result.to_dict()["visits"] == [0, 1]
-    assert tmp_path / "weights.pt" in result.files
+    assert tmp_path / "weights.safetensors" in result.files
     assert pq.read_table(tmp_path / "log.parquet").column_names[:3] == ["iteration", "loss", "learning_rate"]
-    model = LEARNERS["tiny"].load(tmp_path / "weights.pt")
+    model = LEARNERS["tiny"].load(tmp_path / "weights.safetensors")
     assert model.classes == CLASSES
-    before = (tmp_path / "weights.pt").read_bytes()
+    before = (tmp_path / "weights.safetensors").read_bytes()
     assert run(data, tmp_path).resumed_at == 2
-    assert (tmp_path / "weights.pt").read_bytes() == before
+    assert (tmp_path / "weights.safetensors").read_bytes() == before
     with pytest.raises(InputError, match="has a checkpoint of a run with other videos, images or options"):
         run(data, tmp_path, jitter="large")
 
@@ -120,7 +120,7 @@ def test_it_trains_writes_and_goes_on(data, tmp_path):
 def test_the_others_train_too(data, tmp_path, model):
     result = run(data, tmp_path, model, width=32, height=24)
     assert np.isfinite(result.last_loss)
-    found = LEARNERS[model].load(tmp_path / "weights.pt")
+    found = LEARNERS[model].load(tmp_path / "weights.safetensors")
     assert found.classes == CLASSES
     assert len(LEARNERS[model].predict(found, np.zeros((2, 24, 32, 3), np.uint8))) == 2
 

@@ -1,33 +1,27 @@
-"""Files of weights: a hash that names them, and tensors without running what a pickle holds."""
+"""Files of weights: a hash that names them, and their tensors; no pickle is opened."""
 
 from __future__ import annotations
 
 import functools
 import hashlib
 import json
-import pickle
-import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from evfr._core.lazy import require
+from evfr._core.tensor_state import STATE, read_state
 from evfr.errors import InputError
 
-__all__ = ["file_state", "files_digest", "read_state_dict", "tensor_names"]
+__all__ = ["CONVERT", "PICKLES", "file_state", "files_digest", "read_state_dict", "tensor_names"]
 
 _CHUNK = 1 << 22
-_UNREADABLE = (
-    pickle.UnpicklingError,
-    RuntimeError,
-    EOFError,
-    ValueError,
-    LookupError,
-    AttributeError,
-    TypeError,
-    OSError,
+PICKLES = (".pt", ".pth", ".bin", ".pkl", ".ckpt")
+CONVERT = (
+    "import sys, torch, safetensors.torch as s; t = torch.load(sys.argv[1], map_location='cpu', weights_only=True); "
+    "t = t.get('state_dict', t.get('model', t)); s.save_file({k: v.clone() for k, v in t.items()}, sys.argv[2])"
 )
-"""What torch raises for files that are damaged, or pickles of anything else."""
+"""What a person who trusts a file of weights runs once."""
 
 
 def file_state(path: Path) -> tuple[str, int, int]:
@@ -78,6 +72,10 @@ def tensor_names(path: Path) -> set[str]:
     InputError
         If it is no safetensors file.
     """
+    return set(_header(path)) - {"__metadata__"}
+
+
+def _header(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
@@ -86,62 +84,49 @@ def tensor_names(path: Path) -> set[str]:
         raise InputError(f"cannot read the weights {path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is no safetensors file") from error
-    if not isinstance(header, dict):
+    if not isinstance(header, dict) or not isinstance(header.get("__metadata__", {}), dict):
         raise InputError(f"{path} is no safetensors file")
-    return set(header) - {"__metadata__"}
+    return header
 
 
 def read_state_dict(path: Path, *, extra: str) -> dict[str, Any]:
-    """Return the tensors of a ``.safetensors`` file, or of a ``.pth``, ``.pt`` or ``.bin`` read as tensors only.
+    """Return the tensors of a ``.safetensors`` file; a pickle is never opened.
 
     Parameters
     ----------
     path : Path
-        The file.
+        The file: names to tensors, or a network that evfr trained.
     extra : str
         The extra to name where torch or safetensors is not installed.
 
     Returns
     -------
     dict of str to tensor
-        On the CPU; of a checkpoint its ``state_dict`` or ``model``.
+        On the CPU.
 
     Raises
     ------
     MissingExtraError
         If torch or safetensors is not installed.
     InputError
-        If the file cannot be read, is of another kind, or is a pickle of more than tensors.
+        If the file cannot be read or is of another kind; for a pickle the text has the line that converts it.
     """
-    if path.suffix == ".safetensors":
-        tensor_names(path)
-        try:
-            return dict(require("safetensors.torch", extra=extra).load_file(path))
-        except require("safetensors", extra=extra).SafetensorError as error:
-            raise InputError(f"{path} is no whole safetensors file: {error}") from error
-    if path.suffix not in (".pth", ".pt", ".bin"):
-        raise InputError(f"weights must be a .safetensors, .pth, .pt or .bin file, got {path}")
-    file_state(path)
-    torch = require("torch", extra=extra)
-    try:
-        # torch warns of pickles that it then refuses.
-        with warnings.catch_warnings(action="ignore"):
-            found = torch.load(path, map_location="cpu", weights_only=True)
-    except _UNREADABLE as error:
+    if path.suffix in PICKLES:
+        file_state(path)
         raise InputError(
-            f"{path} cannot be read as tensors only ({type(error).__name__}): it is damaged, or a pickle of more "
-            "than tensors, which could run code; save its state_dict as .safetensors"
-        ) from error
-    for wrapper in ("state_dict", "model"):
-        if isinstance(found, Mapping) and isinstance(found.get(wrapper), Mapping):
-            found = found[wrapper]
-    if not isinstance(found, Mapping) or not all(torch.is_tensor(value) for value in found.values()):
-        raise InputError(f"{path} holds no state_dict (names to tensors)")
-    for name, value in found.items():
-        # A stride of 0 makes one number stand for any size, and whatever copies the tensor takes that much memory.
-        if value.layout != torch.strided or value.nbytes > value.untyped_storage().nbytes():
-            raise InputError(
-                f"{path}: the tensor {name!r:.80} claims {tuple(value.shape)}, more than the file holds; save it again "
-                "as .safetensors"
-            )
-    return dict(found)
+            f"{path} is a pickle, which can run code and is never opened; if you trust it, convert it once, and "
+            f'give the .safetensors file: python -c "{CONVERT}" {path.name} {path.with_suffix(".safetensors").name}'
+        )
+    if path.suffix != ".safetensors":
+        raise InputError(f"weights must be a .safetensors file, got {path}")
+    is_ours = STATE in _header(path).get("__metadata__", {})
+    try:
+        if not is_ours:
+            return dict(require("safetensors.torch", extra=extra).load_file(path))
+        state = read_state(path, extra=extra)
+    except (require("safetensors", extra=extra).SafetensorError, ValueError) as error:
+        raise InputError(f"{path} is no whole safetensors file: {error}") from error
+    found = state.get("state_dict", state.get("module"))
+    if not isinstance(found, dict):
+        raise InputError(f"{path} holds no state_dict (names to tensors); give the weights of a network")
+    return found

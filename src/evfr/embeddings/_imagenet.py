@@ -27,10 +27,11 @@ __all__ = [
 RECIPES = {"v1": 256, "v2": 232}
 """The shortest edge before the crop of 224, in torchvision's two sets of ResNet-50 weights."""
 V2_SHA256 = "11ad3fa6"
-"""How the hash of torchvision's second set begins; its file is named after it."""
+"""How the hash of torchvision's second set begins; torchvision names the file after it."""
 RESNET50_WHERE = (
     "resnet50 needs its weights as a file (--weights FILE): torchvision publishes them at "
-    "https://download.pytorch.org/models/resnet50-0676ba61.pth (v1) and resnet50-11ad3fa6.pth (v2)"
+    "https://download.pytorch.org/models/resnet50-0676ba61.pth (v1) and resnet50-11ad3fa6.pth (v2), to be converted to "
+    "safetensors once"
 )
 
 
@@ -97,10 +98,10 @@ def resnet50_source(
     Parameters
     ----------
     weights : Path
-        ``.pth`` or ``.safetensors``.
+        A ``.safetensors`` file.
     recipe : {"v1", "v2"}, optional
-        Resize to 256 or 232 before the crop of 224. By default v2 for torchvision's second set of weights, which
-        its hash tells, else v1.
+        Resize to 256 or 232 before the crop of 224. By default v2 where the file is named
+        ``resnet50-11ad3fa6`` as torchvision names its second set, else v1.
     runtime : {"torch", "onnxruntime"}
         onnxruntime gives the same vectors to the last digits of float32, on the CPU in two thirds of the time.
 
@@ -131,7 +132,7 @@ def resnet50_source(
 def resnet50_preprocess(weights: Path | None, *, recipe: Literal["v1", "v2"] | None = None) -> Preprocess:
     """Return what torchvision's ResNet-50 wants done to a picture; see `resnet50_source`."""
     if recipe is None:
-        is_v2 = weights is not None and files_digest([weights], "sha256").startswith(V2_SHA256)
+        is_v2 = weights is not None and weights.name.startswith(f"resnet50-{V2_SHA256}")
         recipe = "v2" if is_v2 else "v1"
     if recipe not in RECIPES:
         raise ValueError(f"recipe must be one of {', '.join(RECIPES)}, got {recipe!r}")

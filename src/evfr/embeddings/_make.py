@@ -55,7 +55,7 @@ def make_embedder(
         - ``"resnet50"``: torchvision's, up to the last average pooling (extra ``train``);
         - ``"timm:NAME"``: a timm model without its classifier (extra ``train``).
     weights : str or Path, optional
-        File of weights, ``.safetensors`` or ``.pth``: needed for ``resnet50`` and ``timm:NAME``, for no others.
+        File of weights, ``.safetensors``: needed for ``resnet50`` and ``timm:NAME``, for no others.
     device : str
         ``"auto"`` (a GPU if there is one), ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
     precision : {"auto", "fp32", "bf16", "fp16"}

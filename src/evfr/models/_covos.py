@@ -40,7 +40,7 @@ def low_level_features(weights: str | Path | None = None, *, seed: int = 0) -> A
     Parameters
     ----------
     weights : path or None
-        A state dict of torchvision's ResNet-50 (``.safetensors``, or ``.pth`` of tensors only); its later stages are
+        A state dict of torchvision's ResNet-50 (``.safetensors``); its later stages are
         not read. None draws random weights: no knowledge of pictures, but edges and colours in 256 channels.
     seed : int
         Of the random weights.
@@ -72,7 +72,7 @@ def covos_decoder(
     Parameters
     ----------
     weights : path or None
-        The user's state dict (``.safetensors``, or ``.pth`` of tensors only); it loads by name. Its shapes decide
+        The user's state dict (``.safetensors``); it loads by name. Its shapes decide
         whether the last convolution is 1x1 (as released) or 3x3 (as in the supplement), its names which layers have
         biases. None draws random weights.
     names : mapping of str to str, optional

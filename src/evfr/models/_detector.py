@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
 import numpy as np
 
 from evfr._core.annotations import Category
-from evfr._core.tensor_files import tensor_names
+from evfr._core.tensor_files import PICKLES, tensor_names
 from evfr.errors import InputError
 from evfr.models._detections import Detections, scores_at
 
@@ -286,8 +286,8 @@ def open_detector(
     Parameters
     ----------
     path_or_name : path
-        An ``.onnx`` file, or weights as ``.safetensors``, ``.pth``, ``.pt`` or ``.bin``; or a folder with
-        ``model.safetensors``, as `evfr train` writes it.
+        An ``.onnx`` file, or weights as ``.safetensors``; or a folder with ``model.safetensors``, as `evfr train`
+        writes it.
     kind : str
         A key of `DETECTORS`, or ``"auto"``: ``"onnx"`` for ``.onnx``; for weights whichever of the others has the
         tensors of the file.
@@ -338,6 +338,6 @@ def _kind_of(path: Path) -> str:
         return "onnx"
     if path.suffix == ".safetensors" and any(name.startswith("propagation.") for name in tensor_names(path)):
         return "seq-maskrcnn"
-    if path.suffix.lower() in (".safetensors", ".pth", ".pt", ".bin"):
+    if path.suffix.lower() in (".safetensors", *PICKLES):  # a pickle is refused with the line that converts it
         return "maskrcnn"
     raise InputError(f"cannot tell what kind of detector {path} is; pass kind=")

@@ -196,7 +196,7 @@ class MaskRcnnDetector(RegionDetector):
     Parameters
     ----------
     path : path
-        A state dict (``.safetensors``, or ``.pth`` of tensors only) of torchvision's ``maskrcnn_resnet50_fpn``,
+        A state dict (``.safetensors``) of torchvision's ``maskrcnn_resnet50_fpn``,
         ``maskrcnn_resnet50_fpn_v2``, or the same on another ResNet or of other widths: the tensors tell.
     names : sequence of str or Category, or path, optional
         The C classes without background, or a text file with one name a line; else "class 0" and so on.

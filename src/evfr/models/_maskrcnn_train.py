@@ -36,7 +36,7 @@ def maskrcnn_network(
     Parameters
     ----------
     weights : path or None
-        A state dict (``.safetensors``, or ``.pth`` of tensors only), as torchvision has it, of the whole network (such
+        A state dict (``.safetensors``), as torchvision has it, of the whole network (such
         as ``maskrcnn_resnet50_fpn``, or what `evfr.training.save_maskrcnn` wrote) or of its backbone alone (such as
         ``resnet50``). None draws random weights.
     class_count : int

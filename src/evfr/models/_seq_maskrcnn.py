@@ -32,7 +32,7 @@ def seq_maskrcnn(
     Parameters
     ----------
     weights : path or None
-        A state dict (``.safetensors``, or ``.pth`` of tensors only) that loads by name: either all of this network,
+        A state dict (``.safetensors``) that loads by name: either all of this network,
         or torchvision's ``maskrcnn_resnet50_fpn`` (the detector alone). None draws random weights.
     class_count : int
         Classes without background, 1 or more.

@@ -44,7 +44,7 @@ def vgg_segmenter(
     outputs : int
         Classes with the background, 2 to 254.
     encoder_weights : path or None
-        State dict of torchvision's ``vgg16`` or ``vgg16_bn`` (``.safetensors``, or ``.pth`` of tensors only), of
+        State dict of torchvision's ``vgg16`` or ``vgg16_bn`` (``.safetensors``), of
         which ``features.*`` is used. The file decides the width and whether there is batch normalisation, in the
         decoder too. None draws random weights.
     width : int or None

@@ -2,39 +2,20 @@
 
 from __future__ import annotations
 
-import io
-import pickle
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from evfr._core.atomic import atomic_file, atomic_write_bytes
+from evfr._core.atomic import atomic_file
+from evfr._core.tensor_state import read_state, write_state
 from evfr.errors import InputError
 from evfr.training._recipe import Recipe, learning_rate_at
 
-__all__ = ["CHECKPOINT", "LOG", "UNREADABLE", "check_width", "read_state", "resume", "save", "write_state"]
+__all__ = ["CHECKPOINT", "LOG", "UNREADABLE", "check_width", "resume", "save"]
 
-CHECKPOINT, LOG = "checkpoint.pt", "log.parquet"
-UNREADABLE = (
-    *(pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError),
-    *(AttributeError, TypeError, OSError),
-)
-"""What torch raises for files that are damaged or not its own."""
-
-
-def write_state(torch: Any, state: Mapping[str, Any], path: Path) -> None:
-    """Write tensors and plain values to a file that appears whole or not at all."""
-    sink = io.BytesIO()
-    torch.save(dict(state), sink)
-    atomic_write_bytes(path, sink.getvalue())
-
-
-def read_state(torch: Any, path: Path, device: Any = "cpu") -> Any:
-    """Read what `write_state` wrote as tensors and plain values only; `UNREADABLE` is raised for anything else."""
-    # torch warns of pickles that it then refuses.
-    with warnings.catch_warnings(action="ignore"):
-        return torch.load(path, map_location=device, weights_only=True)
+CHECKPOINT, LOG = "checkpoint.safetensors", "log.parquet"
+UNREADABLE = (RuntimeError, ValueError, LookupError, AttributeError, TypeError, OSError)
+"""What is raised for files that are damaged or not of evfr."""
 
 
 def check_width(width: Any, state: Mapping[str, Any], times: int = 1) -> None:
@@ -80,7 +61,7 @@ def save(
     }
     if scaler is not None:
         state["scaler"] = scaler.state_dict()
-    write_state(torch, state, out / CHECKPOINT)
+    write_state(state, out / CHECKPOINT, extra="train")
     count = len(losses)
     table = pa.table(
         {
@@ -106,11 +87,11 @@ def resume(
     if not path.exists():
         return []
     try:
-        state = read_state(torch, path, next(module.parameters()).device)
+        state = read_state(path, extra="train", device=next(module.parameters()).device)
         is_same = state["recipe"] == recipe.fixed
     except UNREADABLE as error:
         raise InputError(
-            f"{path} is no checkpoint of evfr ({type(error).__name__}); delete it to start anew"
+            f"{path} is no checkpoint of evfr: {error!s:.200}; delete it to start anew"
         ) from error
     if not is_same:
         raise InputError(

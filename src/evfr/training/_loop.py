@@ -59,8 +59,8 @@ def train(
     recipe : Recipe
         How.
     out : Path or None
-        Folder for ``checkpoint.pt`` and ``log.parquet``; a run of the same recipe that left a checkpoint there goes
-        on from it, with exactly the result that an uninterrupted run has on the same machine.
+        Folder for ``checkpoint.safetensors`` and ``log.parquet``; a run of the same recipe that left a checkpoint
+        there goes on from it, with exactly the result that an uninterrupted run has on the same machine.
     stop_after : int or None
         Leave after this many iterations in all, with a checkpoint; for runs in portions.
     label : str

@@ -14,13 +14,14 @@ from evfr._core.labelled import IGNORE_ID, FrameObjects
 from evfr._core.lazy import require
 from evfr._core.rng import spawn_seed
 from evfr._core.tensor_files import file_state
+from evfr._core.tensor_state import read_state, write_state
 from evfr.augmentation import IMAGENET_MEAN, Augmentation
 from evfr.errors import InputError
 from evfr.models import maskrcnn_network
 from evfr.models._maskrcnn import RegionDetector, torch_device
 from evfr.models._maskrcnn_build import build_from_state
 from evfr.training._batch_augmentation import augment_batch, noised_batch
-from evfr.training._checkpoints import UNREADABLE, read_state, write_state
+from evfr.training._checkpoints import UNREADABLE
 from evfr.training._device_frames import DeviceFrames
 from evfr.training._loop import train
 from evfr.training._ranks import rank_and_count, share_of
@@ -235,21 +236,20 @@ def save_maskrcnn(model: MaskRcnn, path: Path) -> None:
     model : MaskRcnn
         As trained.
     path : Path
-        The file, as a rule ``.pt``; it appears whole or not at all.
+        The file, as a rule ``.safetensors``; it appears whole or not at all.
 
     Raises
     ------
     StoreError
         If it cannot be written.
     """
-    torch = require("torch", extra="train")
     state = {
         "format": _FORMAT,
         "classes": list(model.classes),
         "size": list(model.size),
         "state_dict": {name: tensor.cpu() for name, tensor in model.module.state_dict().items()},
     }
-    write_state(torch, state, path)
+    write_state(state, path, extra="train")
 
 
 def load_maskrcnn(path: Path, *, device: str = "cpu") -> MaskRcnn:
@@ -272,10 +272,9 @@ def load_maskrcnn(path: Path, *, device: str = "cpu") -> MaskRcnn:
     InputError
         If there is no such file, or it holds something else.
     """
-    torch = require("torch", extra="train")
     file_state(path)
     try:
-        state = read_state(torch, path)
+        state = read_state(path, extra="train")
         if state["format"] != _FORMAT:
             raise ValueError(f"its format is {state['format']!r}")
         sides = int(state["size"][0]), int(state["size"][1])

@@ -11,10 +11,11 @@ import numpy as np
 
 from evfr._core.lazy import require
 from evfr._core.tensor_files import file_state
+from evfr._core.tensor_state import read_state, write_state
 from evfr.augmentation import Augmentation
 from evfr.errors import InputError
 from evfr.models import vgg_segmenter
-from evfr.training._checkpoints import UNREADABLE, check_width, read_state, write_state
+from evfr.training._checkpoints import UNREADABLE, check_width
 from evfr.training._device_frames import DeviceFrames
 from evfr.training._loop import Recipe, TrainingRun, train
 from evfr.training._ranks import rank_and_count
@@ -279,14 +280,13 @@ def save_segmentation(model: Segmenter, path: Path) -> None:
     model : Segmenter
         As trained.
     path : Path
-        The file, as a rule ``.pt``; replaced where it exists.
+        The file, as a rule ``.safetensors``; replaced where it exists.
 
     Raises
     ------
     StoreError
         If it cannot be written.
     """
-    torch = require("torch", extra="train")
     state = {
         "format": _FORMAT,
         "kind": model.module.kind,
@@ -295,7 +295,7 @@ def save_segmentation(model: Segmenter, path: Path) -> None:
         "classes": list(model.classes),
         "module": {name: tensor.cpu() for name, tensor in model.module.state_dict().items()},
     }
-    write_state(torch, state, path)
+    write_state(state, path, extra="train")
 
 
 def load_segmentation(path: Path, *, device: str = "cpu") -> Segmenter:
@@ -319,12 +319,11 @@ def load_segmentation(path: Path, *, device: str = "cpu") -> Segmenter:
         If there is no such file, or it holds something else.
     """
     file_state(path)
-    torch = require("torch", extra="train")
     try:
-        state = read_state(torch, path)
+        state = read_state(path, extra="train")
         is_ours = state["format"] == _FORMAT
     except UNREADABLE as error:
-        raise InputError(f"{path} is no segmentation network of evfr ({type(error).__name__})") from error
+        raise InputError(f"{path} is no segmentation network of evfr: {error!s:.200}") from error
     if not is_ours:
         raise InputError(f"{path} is no segmentation network of evfr (format {state['format']!r})")
     try:

@@ -16,10 +16,11 @@ from evfr._core.labelled import IGNORE_ID
 from evfr._core.lazy import require
 from evfr._core.progress import current_progress
 from evfr._core.tensor_files import file_state
+from evfr._core.tensor_state import read_state, write_state
 from evfr.augmentation import Augmentation
 from evfr.errors import InputError
 from evfr.models import vgg_taps
-from evfr.training._checkpoints import CHECKPOINT, UNREADABLE, check_width, read_state, write_state
+from evfr.training._checkpoints import CHECKPOINT, UNREADABLE, check_width
 from evfr.training._hypercolumns import centres, levels_of, resized
 from evfr.training._loop import Recipe, TrainingRun, train
 from evfr.training._svm_points import LabelledPoints, block_draw, usable_deviation
@@ -216,19 +217,18 @@ def save_svm(model: HypercolumnSvm, path: Path) -> None:
     model : HypercolumnSvm
         As trained.
     path : Path
-        The file, as a rule ``.pt``; replaced where it exists.
+        The file, as a rule ``.safetensors``; replaced where it exists.
 
     Raises
     ------
     StoreError
         If it cannot be written.
     """
-    torch = require("torch", extra="train")
     state: dict[str, Any] = {"format": _FORMAT, "classes": list(model.classes)}
     state |= {"width": model.taps.width, "batch_norm": model.taps.batch_norm}
     for part in ("taps", "scores"):
         state[part] = {name: tensor.cpu() for name, tensor in getattr(model, part).state_dict().items()}
-    write_state(torch, state, path)
+    write_state(state, path, extra="train")
 
 
 def load_svm(path: Path, *, device: str = "cpu") -> HypercolumnSvm:
@@ -252,12 +252,11 @@ def load_svm(path: Path, *, device: str = "cpu") -> HypercolumnSvm:
         If there is no such file, or it holds something else.
     """
     file_state(path)
-    torch = require("torch", extra="train")
     try:
-        state = read_state(torch, path)
+        state = read_state(path, extra="train")
         kind = state["format"]
     except UNREADABLE as error:
-        raise InputError(f"{path} is no SVM of evfr ({type(error).__name__})") from error
+        raise InputError(f"{path} is no SVM of evfr: {error!s:.200}") from error
     if kind != _FORMAT:
         raise InputError(f"{path} is no SVM of evfr (format {kind!r})")
     try:

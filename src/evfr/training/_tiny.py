@@ -13,11 +13,12 @@ from evfr._core.labelled import IGNORE_ID, FrameObjects
 from evfr._core.lazy import require
 from evfr._core.masks import Rle
 from evfr._core.rng import spawn_seed
+from evfr._core.tensor_state import read_state, write_state
 from evfr.augmentation import Augmentation
 from evfr.errors import InputError
 from evfr.models import nms_rows, tiny_network
 from evfr.training._batch_augmentation import augment_batch, noised_batch
-from evfr.training._checkpoints import UNREADABLE, check_width, read_state, write_state
+from evfr.training._checkpoints import UNREADABLE, check_width
 from evfr.training._device_frames import DeviceFrames
 from evfr.training._loop import Recipe, TrainingRun, train
 from evfr.training._ranks import share_of
@@ -260,7 +261,6 @@ def save_tiny(model: Any, path: Path) -> None:
     StoreError
         If it cannot be written.
     """
-    torch = require("torch", extra="train")
     state = {
         "format": FORMAT,
         "classes": list(model.classes),
@@ -268,7 +268,7 @@ def save_tiny(model: Any, path: Path) -> None:
         "maps": model.maps,
         "state_dict": {name: value.cpu() for name, value in model.state_dict().items()},
     }
-    write_state(torch, state, path)
+    write_state(state, path, extra="train")
 
 
 def load_tiny(path: Path, *, device: str = "cpu") -> Any:
@@ -291,9 +291,8 @@ def load_tiny(path: Path, *, device: str = "cpu") -> Any:
     InputError
         If it is no such file, or damaged.
     """
-    torch = require("torch", extra="train")
     try:
-        state = read_state(torch, path)
+        state = read_state(path, extra="train")
         if state["format"] != FORMAT:
             raise ValueError(f"its format is {state['format']!r}")
         check_width(state["width"], state["state_dict"])

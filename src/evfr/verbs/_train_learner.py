@@ -20,7 +20,7 @@ __all__ = ["FrameChoice", "LabelledInput", "Trained", "train_learner"]
 
 Trained = tuple["TrainingRun", int, tuple[Path, ...]]
 
-WEIGHTS, LOG = "weights.pt", "log.parquet"
+WEIGHTS, LOG = "weights.safetensors", "log.parquet"
 
 
 @dataclass(frozen=True, slots=True)

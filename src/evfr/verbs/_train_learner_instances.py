@@ -84,7 +84,7 @@ def tiny(
     sample_count : int
         Pictures to visit.
     files : tuple of Path
-        ``weights.pt``, and ``log.parquet`` where there is one.
+        ``weights.safetensors``, and ``log.parquet`` where there is one.
 
     Raises
     ------
@@ -191,7 +191,7 @@ def maskrcnn(
     sample_count : int
         Pictures to visit.
     files : tuple of Path
-        ``weights.pt``, and ``log.parquet`` where there is one.
+        ``weights.safetensors``, and ``log.parquet`` where there is one.
 
     Raises
     ------

@@ -90,7 +90,7 @@ def unet(
     sample_count : int
         Pictures to visit.
     files : tuple of Path
-        ``weights.pt``, and ``log.parquet`` where there is one.
+        ``weights.safetensors``, and ``log.parquet`` where there is one.
 
     Raises
     ------
@@ -196,7 +196,7 @@ def deep_unet(
     sample_count : int
         Pictures to visit.
     files : tuple of Path
-        ``weights.pt``, and ``log.parquet`` where there is one.
+        ``weights.safetensors``, and ``log.parquet`` where there is one.
 
     Raises
     ------
@@ -302,7 +302,7 @@ def vgg(
     sample_count : int
         Pictures to visit.
     files : tuple of Path
-        ``weights.pt``, and ``log.parquet`` where there is one.
+        ``weights.safetensors``, and ``log.parquet`` where there is one.
 
     Raises
     ------

@@ -92,7 +92,7 @@ def svm(
     sample_count : int
         Pictures to visit.
     files : tuple of Path
-        ``weights.pt``, and ``log.parquet`` where there is one.
+        ``weights.safetensors``, and ``log.parquet`` where there is one.
 
     Raises
     ------
