@@ -137,6 +137,7 @@ def open_folder(folder: str | Path) -> ViewFolder:
 
 def _open_selection(root: Path) -> ViewFolder:
     from evfr._core.selection import Selection
+    from evfr._core.types import Problem
     from evfr.errors import SelectionFileError
     from evfr.verbs._request import Request
 
@@ -154,7 +155,7 @@ def _open_selection(root: Path) -> ViewFolder:
     request = (
         Request(damaged=damaged) if is_review else Request.from_dict(parameters, str(root / "selection.json"))
     )
-    problems = _problems(manifest, root / "selection.json")
+    problems = tuple(Problem.from_dict(item) for item in manifest["problems"])
     names = [entry["video_id"] for entry in manifest["inputs"]]
     if len(set(names)) != len(names):
         raise SelectionFileError(
@@ -191,21 +192,6 @@ def check_regular(path: Path) -> None:
         raise SelectionFileError(
             f"{path} has {found.st_size} bytes, at most {_MANIFEST_MOST} are read; view parts of it"
         )
-
-
-def _problems(manifest: Mapping[str, Any], path: Path) -> tuple[Problem, ...]:
-    from evfr._core.types import Problem
-    from evfr.errors import SelectionFileError
-
-    try:
-        found = tuple(Problem.from_dict(item) for item in manifest["problems"])
-        if not all(isinstance(p.message, str) and isinstance(p.source, str) for p in found):
-            raise ValueError("message and source must be texts")
-    except (KeyError, TypeError, ValueError) as error:
-        raise SelectionFileError(
-            f"{path}: its problems cannot be read ({error}); the file was edited"
-        ) from error
-    return found
 
 
 def _from_input(entry: Mapping[str, Any], damaged: Damaged, problems: Sequence[Problem]) -> ViewVideo:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from evfr.verbs._measure import Measured
     from evfr.verbs._request import Request
     from evfr.verbs._view_session import ViewSession
+    from evfr.verbs.score import VideoScore
 
 __all__ = ["Answer", "Prepared", "Selector", "encode_answer", "selection_of"]
 
@@ -38,12 +39,15 @@ class Prepared:
         Everything it depends on.
     measured : tuple of Measured
         One per place.
+    scores : tuple of VideoScore
+        Their summaries.
     embedded : tuple of EmbeddedVideo or None
         For methods on embeddings.
     """
 
     key: tuple[Any, ...]
     measured: tuple[Measured, ...]
+    scores: tuple[VideoScore, ...]
     embedded: tuple[EmbeddedVideo, ...] | None
 
 
@@ -125,7 +129,6 @@ class Selector:
     def _answer(self, request: Request, places: Sequence[int]) -> Answer:
         from evfr.verbs._choose import choose
         from evfr.verbs._manifest import build_table
-        from evfr.verbs.score import summarise
 
         if len(places) > VIDEOS_MOST:
             raise refuse(
@@ -134,14 +137,14 @@ class Selector:
             )
         start = time.perf_counter()
         prepared = self._prepare(request, tuple(places))
-        scores = [summarise(video) for video in prepared.measured]
-        chosen, notes = choose(prepared.measured, scores, request, prepared.embedded)
+        chosen, notes = choose(prepared.measured, prepared.scores, request, prepared.embedded)
         table = build_table(chosen)
         seconds = time.perf_counter() - start
         return Answer(request, tuple(places), prepared, tuple(chosen), notes, table, seconds)
 
     def _prepare(self, request: Request, places: tuple[int, ...]) -> Prepared:
         from evfr.sampling import SAMPLERS, takes_embeddings
+        from evfr.verbs.score import summarise
 
         has_embeddings = takes_embeddings(SAMPLERS[request.method])
         videos = self._session.folder.videos
@@ -164,7 +167,8 @@ class Selector:
             return self._prepared
         pairs = [self._video(request, place, has_embeddings=has_embeddings) for place in places]
         embedded = tuple(found for _, found in pairs if found is not None) if has_embeddings else None
-        prepared = Prepared(key, tuple(measured for measured, _ in pairs), embedded)
+        measured = tuple(video for video, _ in pairs)
+        prepared = Prepared(key, measured, tuple(summarise(video) for video in measured), embedded)
         self._prepared = prepared
         return prepared
 

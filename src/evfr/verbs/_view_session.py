@@ -89,17 +89,19 @@ class ViewSession:
         store: Path | None = None,
         is_editable: bool = False,
     ) -> None:
-        from evfr._core.remote_store import store_root
+        from evfr._core.remote_store import address_of
         from evfr._core.store import Store
         from evfr.errors import StoreError
         from evfr.verbs._measure import default_store
 
         self.folder: ViewFolder = open_folder(folder)
-        root = self.folder.root if self.folder.kind == "store" else store_root(store or default_store())
-        if not isinstance(root, Path):
-            raise StoreError(
-                f"the viewer reads local stores only, got {root}; copy the store to this machine"
-            )
+        root = self.folder.root
+        if self.folder.kind != "store":
+            root = Path(default_store() if store is None else store)
+            if (address := address_of(root)) is not None:
+                raise StoreError(
+                    f"the viewer reads local stores only, got {address}; copy the store to this machine"
+                )
         self.store: Store = Store(root)
         self.is_editable = is_editable
         self.labels = LabelSource(labels, self.folder)
