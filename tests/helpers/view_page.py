@@ -41,6 +41,12 @@ def corner(frame: int) -> tuple[int, int]:
     return 20 + 4 * frame, 60
 
 
+def late_times(count: int = COUNT) -> list[int]:
+    """Return milliseconds that begin at 2 s, with steps of 20, 40 and 80."""
+    steps = np.random.default_rng(2).choice([20, 40, 80], count)
+    return [int(at) for at in 2000 + np.cumsum(steps)]
+
+
 def pictures(count: int = COUNT, *, seed: int = 0) -> list[NDArray[np.uint8]]:
     """Draw a bright square that moves right over a fixed dark texture, faster changes of light in the middle."""
     rng = np.random.default_rng(seed)
@@ -93,12 +99,20 @@ class Scene:
     labels: Path
 
 
-def make_scene(folder: Path, names: tuple[str, ...] = ("square.mp4", "other.mp4"), *, n: int = 12) -> Scene:
+def make_scene(folder: Path, names: tuple[str, str] = ("square.mp4", "other.mp4"), *, n: int = 12) -> Scene:
     """Draw the clips, select from them, and write the labels of the first."""
     folder.mkdir(parents=True, exist_ok=True)
-    clips = tuple(
-        write_clip(folder / name, pictures(seed=place), options={"crf": "14"})
-        for place, name in enumerate(names)
+    options = {"crf": "14"}
+    clips = (
+        write_clip(folder / names[0], pictures(), options=options),
+        # This one starts late and has uneven times: what plays must still be told by its own frames.
+        write_clip(
+            folder / names[1],
+            pictures(seed=1),
+            options=options,
+            pts=late_times(),
+            time_base=Fraction(1, 1000),
+        ),
     )
     picks, store = folder / "picks", folder / "store"
     selection = evfr.select(

@@ -262,7 +262,8 @@ const evfrDetail = (() => {
       gridTitle.textContent = plural(picks.length, "selected frame") + " of this video";
       const focused = grid.contains(document.activeElement) ? Number(document.activeElement.dataset.frame) : -1;
       const fresh = new Map();
-      const key = (frame) => frame + (pins.has(frame) ? "p" : "") + (leftOut.has(frame) ? "x" : "");
+      const why = (fact) => (fact ? fact.rank + fact.reason : "");
+      const key = (frame) => frame + (pins.has(frame) ? "p" : "") + (leftOut.has(frame) ? "x" : "") + why(video.facts.get(frame));
       for (const frame of list.slice(0, shown)) fresh.set(key(frame), cells.get(state.place + "/" + key(frame)) || cell(frame));
       cells = new Map(Array.from(fresh, ([name, node]) => [state.place + "/" + name, node]));
       replace(grid, ...fresh.values());
@@ -339,7 +340,7 @@ const evfrDetail = (() => {
       else if (what === "frame" && chart) {
         chart.redraw();
         drawViewer();
-        if (cells.size && !cells.has(state.place + "/" + state.frame) && item().chosen.has(state.frame)) drawGrid();
+        if (cells.size && grid.querySelector('[data-frame="' + state.frame + '"]') === null && item().chosen.has(state.frame)) drawGrid();
         else mark(grid.contains(document.activeElement));
       } else if (what === "picks" && chart) {
         describeVideo();

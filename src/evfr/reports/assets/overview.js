@@ -44,7 +44,7 @@ const evfrOverview = (() => {
         fact(report.signal, "signal"),
         fact(count(report.allProblems.length), report.allProblems.length === 1 ? "problem" : "problems", report.allProblems.length ? "warn" : "")),
       remarks(report).map((text) => el("p", { class: "note", text })),
-      el("div", { class: "command" }, command, copy));
+      el("div", { class: "command", hidden: report.command === "" }, command, copy));
   }
 
   /* What holds for the choice over all videos, and how well it covers them. */

@@ -23,7 +23,7 @@ const evfrViewer = (() => {
     const state = evfrViewState(head, fail);
     const { report } = state;
     document.title = visible(report.title + " \u00b7 evfr view");
-    const list = evfrViewList.panel(state, fail);
+    const list = evfrViewList.panel(state, fail, () => isAll() && drawTop());
     const isAll = () => list.summaries.length >= report.n_videos;
     state.total = () => {
       if (state.computed !== null) return Array.from(state.computed.values()).reduce((sum, { picks }) => sum + picks.length, 0);
@@ -48,13 +48,15 @@ const evfrViewer = (() => {
     const top = el("div", {});
     const totals = () => {
       const sum = (name) => list.summaries.reduce((total, summary) => total + (summary[name] || 0), 0);
-      return { frames: sum("n_frames"), seconds: sum("duration"), failed: list.summaries.filter((summary) => summary.status === "failed").length, shots: 0 };
+      return { frames: sum("n_frames"), seconds: sum("duration") || NaN, failed: list.summaries.filter((summary) => summary.status === "failed").length, shots: 0 };
     };
+    const { frames = NaN, failed = 0 } = report.manifest.summary || {};
+    const unknown = { frames, seconds: NaN, failed, shots: 0 };
     const notes = (head.notes || []).map((text) => el("p", { class: "note", text }));
-    const drawTop = () => replace(top, evfrOverview.header(state, isAll() ? totals() : { frames: NaN, seconds: NaN, failed: 0, shots: 0 }, " viewer"), ...notes);
+    const drawTop = () => replace(top, evfrOverview.header(state, isAll() ? totals() : unknown, " viewer"), ...notes);
     const problems = el("div", {});
     const after = el("div", {});
-    const main = el("main", {}, form.node, report.n_videos > 1 ? list.node : null, detail.node, lanes && lanes.node, near.node, map && map.node, next && next.node, problems, after);
+    const main = el("main", {}, form.node, report.n_videos > 1 ? list.node : null, detail.node, lanes && lanes.node, next && next.node, near.node, map && map.node, problems, after);
     const loading = el("p", { class: "note", id: "loading", role: "status", hidden: true });
     detail.node.prepend(loading);
     state.listen((what) => {

@@ -5,7 +5,7 @@ const evfrApi = (() => {
   const { token } = evfrData.block("viewer");
   const LIMIT_MS = 60000;
   const AT_ONCE = 3;
-  const KEPT = 240;
+  const KEPT_PIXELS = 4e7;
 
   let pending = 0;
 
@@ -45,6 +45,7 @@ const evfrApi = (() => {
 
   /* Exact frames, kept while they are new; small ones wait in a line, the one that is looked at does not. */
   const pictures = new Map();
+  const sizes = new Map();
   const line = [];
   let running = 0;
 
@@ -71,11 +72,27 @@ const evfrApi = (() => {
     const key = place + "/" + index + "/" + width;
     const known = pictures.get(key);
     pictures.delete(key);
-    const found = known || (isWanted ? waiting(place, index, width, isWanted) : fetchFrame(place, index, width));
+    if (known) {
+      pictures.set(key, known);
+      return known;
+    }
+    const found = isWanted ? waiting(place, index, width, isWanted) : fetchFrame(place, index, width);
     pictures.set(key, found);
-    found.then((image) => image === null && pictures.delete(key), () => pictures.delete(key));
-    if (pictures.size > KEPT) pictures.delete(pictures.keys().next().value);
+    found.then((image) => (image === null ? pictures.delete(key) : keep(key, image.width * image.height)), () => pictures.delete(key));
     return found;
+  }
+
+  /* Forget the pictures that were not asked for the longest, once they fill the memory meant for them. */
+  function keep(key, pixels) {
+    sizes.set(key, pixels);
+    let sum = 0;
+    for (const size of sizes.values()) sum += size;
+    for (const old of pictures.keys()) {
+      if (sum <= KEPT_PIXELS || old === key) break;
+      sum -= sizes.get(old) || 0;
+      sizes.delete(old);
+      pictures.delete(old);
+    }
   }
 
   function waiting(place, index, width, isWanted) {

@@ -4,8 +4,8 @@ const evfrViewLabels = (() => {
 
   const PART = 100;
   const GRID = 400;
-  const SURE = [86, 180, 233];
-  const DOUBTED = [230, 178, 60];
+  // From the limit up to 1; below the limit is the warning's red.
+  const SCALE = [[230, 178, 60], [60, 200, 150], [86, 180, 233]];
 
   /* Run lengths of COCO's text: numbers of five bits to a sign, each told from the one before the last. */
   function runs(text) {
@@ -97,7 +97,11 @@ const evfrViewLabels = (() => {
     return object.polygons;
   }
 
-  const mixed = (share) => "rgb(" + SURE.map((value, i) => Math.round(DOUBTED[i] + (value - DOUBTED[i]) * share)).join(", ") + ")";
+  function mixed(share) {
+    const place = Math.min(1, Math.max(0, share)) * (SCALE.length - 1);
+    const [low, high] = [SCALE[Math.floor(place)], SCALE[Math.ceil(place)]];
+    return "rgb(" + low.map((value, i) => Math.round(value + (high[i] - value) * (place % 1))).join(", ") + ")";
+  }
 
   function source(state, fail) {
     const limit = Number.isFinite(state.head.min_trust) ? state.head.min_trust : 0.5;

@@ -6,7 +6,7 @@ const evfrViewList = (() => {
   const PART = 200;
   const FEW = 24;
 
-  function panel(state, fail) {
+  function panel(state, fail, grown) {
     const { report } = state;
     const { signal } = report;
     const hasCurves = report.n_videos <= FEW;
@@ -40,6 +40,7 @@ const evfrViewList = (() => {
             summaries.push(summary);
             names.set(summary.video_id, summary.place);
           }
+          grown();
           return true;
         }).catch((error) => {
           fail(error.message);

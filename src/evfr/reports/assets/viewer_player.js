@@ -24,7 +24,8 @@ const evfrViewPlayer = (() => {
     const shows = el("input", { type: "checkbox", id: "show-labels", onchange: () => paint() });
     shows.checked = true;
     const by = el("select", { id: "colour-by", onchange: () => paint() }, el("option", { value: "trust", text: "trust" }), el("option", { value: "track", text: "track" }));
-    const tools = labels ? el("span", { class: "tools" }, shows, el("label", { for: "show-labels", text: "Labels" }), el("label", { for: "colour-by", text: "coloured by" }), by) : null;
+    const tools = labels ? el("span", { class: "tools" }, shows, el("label", { for: "show-labels", text: "Labels" }), el("label", { for: "colour-by", text: "coloured by" }), by,
+      el("i", { class: "trust-scale", role: "img", "aria-label": "Red below a trust of " + labels.limit + ", then from amber over green to blue at 1", title: "trust: red below " + labels.limit + ", blue at 1" })) : null;
     const keys = el("p", { class: "note", id: "player-keys", text: "Space plays and pauses, \u2190 \u2192 go frame by frame, with Shift from pick to pick, Enter pins, X leaves out. Paused, you see the exact frame." });
     const node = el("figure", { class: "frame main player" }, stage,
       el("div", { class: "controls" }, toggle, back, ahead, slider, tools),
@@ -38,6 +39,7 @@ const evfrViewPlayer = (() => {
     let why = "";
     let offset = 0;
     let ticket = 0;
+    let ready = Promise.resolve();
 
     const size = () => {
       const { width, height } = item.video;
@@ -127,12 +129,21 @@ const evfrViewPlayer = (() => {
       on.tick(now);
     }
 
+    /* The picture that the video holds now and its time, taken together: what is drawn may be later than the callback. */
+    function held(mediaTime) {
+      if (typeof VideoFrame !== "function") return { source: video, at: mediaTime, close: () => null };
+      const source = new VideoFrame(video);
+      return { source, at: source.timestamp / 1e6, close: () => source.close() };
+    }
+
     /* A frame of the playing video is on the screen: find which it is by its time, and draw it with its labels. */
     function shown(_, data) {
       if (!isPlaying || !isMedia) return;
-      const now = evfrCharts.nearestFrame(item.video.time, data.mediaTime + offset);
+      const { source, at, close } = held(data.mediaTime);
+      const now = evfrCharts.nearestFrame(item.video.time, at + offset);
       const [w, h] = pens();
-      context(picture, w, h).drawImage(video, 0, 0, w, h);
+      context(picture, w, h).drawImage(source, 0, 0, w, h);
+      close();
       tick(now);
       paintLabels(w, h);
       video.requestVideoFrameCallback(shown);
@@ -173,6 +184,12 @@ const evfrViewPlayer = (() => {
         return;
       }
       tell("playing");
+      const mine = ++ticket;
+      ready.then(() => isPlaying && mine === ticket && start());
+    }
+
+    /* Play from the frame shown: half a frame further, so that rounding cannot land on the one before. */
+    function start() {
       const { time: times, n_frames: n } = item.video;
       const from = frame < 0 || frame >= n - 1 ? 0 : frame;
       const half = from < n - 1 ? (times[from + 1] - times[from]) / 2 : 0;
@@ -240,10 +257,11 @@ const evfrViewPlayer = (() => {
         why = "browsers do not play " + (codec || "this format");
       } else {
         isMedia = true;
-        video.requestVideoFrameCallback((_, data) => {
-          // The first picture that the browser shows is frame 0, whatever time it gives it.
-          if (item && item.video.place === place && !isPlaying && video.currentTime === 0) offset = item.video.time[0] - data.mediaTime;
-        });
+        // The first picture that the browser shows is frame 0, whatever time it gives it: containers start where they like.
+        ready = new Promise((done) => video.requestVideoFrameCallback((_, data) => {
+          if (item && item.video.place === place) offset = item.video.time[0] - data.mediaTime;
+          done();
+        }));
         video.src = "/api/media/" + place;
       }
       exact(state.frame);
