@@ -194,15 +194,18 @@ def _field_of(samples: list[Mapping[str, Any]], where: str) -> str:
     kinds: dict[str, set[str]] = defaultdict(set)
     for sample in samples:
         for name, value in sample.items():
-            if isinstance(value, dict) and isinstance(value.get("_cls"), str):
+            is_label = isinstance(value, dict) and isinstance(value.get("_cls"), str)
+            if is_label and name != "metadata":
                 kinds[name].add(value["_cls"])
     found = sorted(name for name, classes in kinds.items() if classes <= {"Detections"})
-    if LABEL_FIELD in found or (not found and LABEL_FIELD not in kinds):
+    others = sorted(name for name in kinds if name not in found)
+    if LABEL_FIELD in found or not kinds:
         return LABEL_FIELD
     if len(found) != 1:
+        what = ", ".join(found) or f"others are {', '.join(others)}"
         raise AnnotationError(
-            f"{where} has {len(found)} fields of detections ({', '.join(found) or 'others are ' + ', '.join(kinds)}); "
-            f"export the one to import under the name {LABEL_FIELD!r}"
+            f"{where} has {len(found)} fields of detections ({what}); export the one to import under the name "
+            f"{LABEL_FIELD!r}"
         )
     return found[0]
 
