@@ -7,15 +7,19 @@ import functools
 import importlib
 import inspect
 import itertools
+import json
 import re
 import shlex
 import sys
+import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import evfr
 from evfr import cli
@@ -73,10 +77,12 @@ RUNNABLE = [
 @pytest.fixture(scope="module")
 def footage(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with what the pages name: drive.mp4, footage/, damaged/, labels of all kinds."""
-    from evfr.video import draw_clip
+    from evfr.video import draw_clip, frames
 
     folder = tmp_path_factory.mktemp("docs")
     draw_clip(folder / "drive.mp4", seconds=3.0, seed=1, size=(320, 180))
+    photo = next(iter(frames(folder / "drive.mp4"))).image
+    Image.fromarray(photo).save(folder / "photo.jpg")
     videos = folder / "footage"
     videos.mkdir()
     for number in range(2):
@@ -93,7 +99,7 @@ def footage(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def write_drive_labels(folder: Path) -> None:
-    """Write labels.json (four frames of drive.mp4) and truth.json (all 75) in COCO's form: two objects that move."""
+    """Write labels.json (four frames of drive.mp4), truth.json (all 75), and the truth as found: two objects move."""
     from evfr._core.annotations import AnnotatedVideo, Category, ObjectRow, VideoAnnotations
     from evfr._core.masks import Rle
     from evfr.annotations import write
@@ -109,6 +115,16 @@ def write_drive_labels(folder: Path) -> None:
         video = AnnotatedVideo("drive.mp4", 320, 180, np.array(frames))
         labels = VideoAnnotations.build([video], [Category(1, "car")], rows(frames)).with_boxes()
         write(labels, folder / name, format="coco")
+    found = VideoAnnotations.build(
+        [video], [Category(1, "car")], [replace(row, score=0.9) for row in labels.objects()]
+    )
+    write(found, folder / "found.parquet", format="evfr")
+    write(labels, folder / "valid.json", format="ytvis")
+    write(found, folder / "results.json", format="ytvis", results=True)
+    truth = json.loads((folder / "truth.json").read_text())
+    kept = ("image_id", "category_id", "segmentation", "bbox")
+    detections = [{name: row[name] for name in kept} | {"score": 0.9} for row in truth["annotations"]]
+    (folder / "detections.json").write_text(json.dumps(detections))
 
 
 def in_this_process(map_videos: Any, fn: Any, items: Any, **options: Any) -> Any:
@@ -145,6 +161,18 @@ def run_block(
             assert exit_.value.code == wanted, f"evfr {shlex.join(words)}: {capsys.readouterr().err}"
 
 
+def put_clip(asked: str, data_dir: Path, folder: Path) -> None:
+    """Put a file of EVFR_DATA into a folder: `PATH`, `PATH=NAME`, or `ZIP!MEMBER` taken out of a zip."""
+    path, _, name = asked.partition("=")
+    path, _, member = path.partition("!")
+    target = folder / (name or Path(member or path).name)
+    if member:
+        with zipfile.ZipFile(data_dir / path) as archive:
+            target.write_bytes(archive.read(member))
+    elif not target.exists():
+        target.symlink_to(data_dir / path)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "page", [page for page in PAGES if clips_of(page)], ids=lambda p: str(p.relative_to(ROOT))
@@ -156,10 +184,8 @@ def test_real_clips_give_what_the_page_prints(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    for name in clips_of(page):
-        link = tmp_path / Path(name).name
-        if not link.exists():
-            link.symlink_to(data_dir / name)
+    for asked in clips_of(page):
+        put_clip(asked, data_dir, tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("EVFR_STORE", str(tmp_path / "store"))
     monkeypatch.setenv("COLUMNS", "100")
