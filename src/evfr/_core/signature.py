@@ -140,14 +140,28 @@ def read_signature(function: Callable[..., object], *, skip: Sequence[str] = ())
     return CommandSignature(
         function.__name__,
         plain(summary, names),
-        plain(description, names),
-        tuple(replace(spec, help=_say_none(spec, plain(spec.help, names))) for spec in parameters),
+        _say_options(plain(description, names), names),
+        tuple(
+            replace(spec, help=_say_none(spec, _say_options(plain(spec.help, names), names)))
+            for spec in parameters
+        ),
     )
 
 
 def _say_none(spec: ParameterSpec, text: str) -> str:
     """Say what None means in words of the command line."""
-    return re.sub(r"\bNone\b", "none" if spec.takes_none else "leaving it out", text)
+    said = re.sub(r"\bNone\b", "none" if spec.takes_none else "leaving it out", text)
+    return re.sub(r"(^|\. )leaving it out", r"\1Leaving it out", said)
+
+
+def _say_options(text: str, names: Mapping[str, str]) -> str:
+    """Name a parameter that a text names in capitals, as ``OUT_FORMAT``, by its option."""
+
+    def shown(match: re.Match[str]) -> str:
+        option = names.get(match[0].lower(), "")
+        return option if option.startswith("--") else match[0]
+
+    return re.sub(r"\b[A-Z][A-Z_]{2,}\b", shown, text)
 
 
 def _read_parameter(

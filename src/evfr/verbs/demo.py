@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DemoResult", "DemoStep", "demo"]
 
+CLIP: dict[str, Any] = {"seconds": 12.0, "size": (640, 360)}
 SECONDS_PER_OUTLINE = 79
 """A person's time for one outline: 22 hours for 1000 of COCO's (Lin et al. 2014, §4.3)."""
 
@@ -89,7 +90,7 @@ def demo(paths: str | Path | Sequence[str | Path] = (), *, out: Path = Path("evf
     Parameters
     ----------
     paths : path or sequence of paths
-        Your videos; none draws the demo clip to ``OUT/demo.mp4``.
+        Your videos; none draws the demo clip, ``demo.mp4`` in the folder.
     out : Path
         Folder for the selected frames, the manifest and the report page; for the drawn clip also its labels, the
         carried ones and the clip with both drawn on it.
@@ -138,9 +139,9 @@ def _draw(folder: Path) -> tuple[Path, DemoStep]:
     progress = current_progress()
     progress.start("drawing the demo clip")
     codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"
-    clip = draw_clip(folder / "demo.mp4", codec=codec)
+    clip = draw_clip(folder / "demo.mp4", codec=codec, **CLIP)
     progress.finish()
-    found = f"a clip of 12 seconds, a pan, a zoom, a stillstand, a cut and a dash: {clip}"
+    found = f"a clip of {CLIP['seconds']:g} seconds, a pan, a zoom, a stillstand, a cut and a dash: {clip}"
     return clip, DemoStep("draw", found, "", time.perf_counter() - began)
 
 
@@ -205,11 +206,11 @@ def _true_labels(video_id: str, frames: Sequence[int]) -> VideoAnnotations:
     rows = []
     # Each frame alone: the maps of a whole clip would take 70 MB.
     for frame in frames:
-        (shown,) = clip_object_maps([frame])
+        (shown,) = clip_object_maps([frame], **CLIP)
         for track in np.unique(shown[shown > 0]).tolist():
             mask = Rle.from_mask(shown == track)
             rows.append(ObjectRow(video_id, frame, ids[CLIP_OBJECTS[track]], track, mask=mask))
-    video = AnnotatedVideo(video_id, 640, 360, np.array(frames))
+    video = AnnotatedVideo(video_id, *CLIP["size"], np.array(frames))
     categories = [Category(number, name) for name, number in ids.items()]
     return VideoAnnotations.build([video], categories, rows).with_boxes()
 
