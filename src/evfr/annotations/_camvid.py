@@ -14,6 +14,7 @@ from evfr._core.masks import Rle
 from evfr.annotations._label_pictures import write_tree
 from evfr.annotations._numbering import NamePattern, Numbering
 from evfr.annotations._palette import read_labels, write_labels
+from evfr.annotations._parse import check_pixels
 from evfr.annotations._paths import open_place
 from evfr.annotations._semantic import class_masks
 from evfr.errors import AnnotationError
@@ -285,6 +286,7 @@ def write_camvid(
         for video in annotations.videos:
             for frame in video.frame_index.tolist():
                 where = f"video {video.video_id!r}, frame {frame}"
+                check_pixels(video.height, video.width, where)
                 picture = np.full((video.height, video.width), -1, np.int64)
                 for row in annotations.rows_at(video.video_id, frame).tolist():
                     name, mask = names[int(annotations.category_id[row])], annotations.masks[row]

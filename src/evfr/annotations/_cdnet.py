@@ -14,7 +14,7 @@ from evfr._core.masks import Rle
 from evfr.annotations._label_pictures import write_tree
 from evfr.annotations._numbering import NamePattern, Numbering
 from evfr.annotations._palette import read_labels, write_labels
-from evfr.annotations._parse import only_video
+from evfr.annotations._parse import check_pixels, only_video
 from evfr.annotations._paths import open_place
 from evfr.annotations._semantic import class_masks
 from evfr.errors import AnnotationError
@@ -198,6 +198,7 @@ def write_cdnet(
     def files() -> Iterator[tuple[str, bytes]]:
         for frame in video.frame_index.tolist():
             where = f"video {video.video_id!r}, frame {frame}"
+            check_pixels(video.height, video.width, where)
             picture = np.zeros((video.height, video.width), np.uint8)
             rows = annotations.rows_at(video.video_id, frame)
             # Objects are painted after crowds, so that they stay whole.

@@ -188,6 +188,7 @@ def crop_runs(mask: Rle) -> dict[str, str]:
     if mask.is_empty:
         return {"rle": "1", "left": "0", "top": "0", "width": "1", "height": "1"}
     x0, y0, x1, y1 = (int(value) for value in mask.box_xyxy)
+    check_pixels(mask.height, mask.width, "a mask")
     flat = mask.to_mask()[y0:y1, x0:x1].ravel()
     edges = np.flatnonzero(np.diff(flat)) + 1
     runs = np.diff(np.concatenate(([0], edges, [flat.size]))).tolist()

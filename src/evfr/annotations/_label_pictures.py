@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from evfr._core.atomic import atomic_file, atomic_write_bytes, make_folder
+from evfr.annotations._parse import check_pixels
 from evfr.annotations._paths import safe_name
 from evfr.errors import AnnotationError
 
@@ -60,6 +61,7 @@ def paint(
     AnnotationError
         If an object has no mask, or two overlap without a priority.
     """
+    check_pixels(size[1], size[0], where)
     picture = np.zeros((size[1], size[0]), np.int64)
     order = list(range(len(rows)))
     areas = [0 if row.mask is None else row.mask.area for row in rows]
@@ -110,12 +112,12 @@ def write_tree(path: Path, files: Iterable[tuple[str, bytes]]) -> Path:
     Raises
     ------
     AnnotationError
-        If the folder has something in it, or a name leads out of it.
+        If the folder has something in it, or a name leads out of it or is none that a file can have.
     """
     if path.suffix.lower() == ".zip":
         with atomic_file(path) as sink, zipfile.ZipFile(sink, "w") as archive:
             for name, data in files:
-                archive.writestr(zipfile.ZipInfo(safe_name(name, str(path))), data)
+                archive.writestr(zipfile.ZipInfo(_file_name(name, path, "strict")), data)
         return path
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise AnnotationError(
@@ -126,7 +128,7 @@ def write_tree(path: Path, files: Iterable[tuple[str, bytes]]) -> Path:
     try:
         made: set[Path] = set()
         for name, data in files:
-            target = temporary / safe_name(name, str(path))
+            target = temporary / _file_name(name, path, "surrogateescape")
             if target.parent not in made:
                 make_folder(target.parent)
                 made.add(target.parent)
@@ -138,3 +140,13 @@ def write_tree(path: Path, files: Iterable[tuple[str, bytes]]) -> Path:
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return path
+
+
+def _file_name(name: str, path: Path, errors: str) -> str:
+    try:
+        safe_name(name, str(path)).encode("utf-8", errors)
+    except UnicodeEncodeError as error:
+        raise AnnotationError(
+            f"{path}: {name!r:.200} is no Unicode text and no file can be called so; rename the video"
+        ) from error
+    return name

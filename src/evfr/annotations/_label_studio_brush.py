@@ -100,6 +100,7 @@ def encode_brush(mask: Rle) -> list[int]:
     list of int
         Bytes.
     """
+    check_pixels(mask.height, mask.width, "a mask")
     dense = mask.to_mask().ravel()
     edges = np.flatnonzero(np.diff(dense)) + 1
     starts = np.concatenate(([0], edges))

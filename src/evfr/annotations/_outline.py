@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from evfr.annotations._parse import check_pixels
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -34,9 +36,12 @@ def outline(mask: Rle) -> NDArray[np.float64]:
     ------
     ValueError
         If the mask is empty.
+    AnnotationError
+        If its picture is too large to be made dense.
     """
     if mask.is_empty:
         raise ValueError("an empty mask has no outline")
+    check_pixels(mask.height, mask.width, "a mask")
     loops = _loops(mask.to_mask())
     path = list(loops[0])
     home = path[0]
