@@ -79,6 +79,10 @@ def test_a_still_frame_is_exact_and_its_labels_have_the_colour_of_their_trust(
         else:
             assert found[3] > 60 and near(found, wanted), frame
         x, y = corner(frame)
+        for inside in (2, SQUARE - 2):
+            assert (view.colour("#overlay", (x + inside) / SIZE[0], (y + 20) / SIZE[1])[3] > 60) == bool(
+                wanted
+            )
         assert view.colour("#overlay", (x - 12) / SIZE[0], (y + SQUARE + 12) / SIZE[1])[3] == 0
         assert near(view.colour("#picture", (x + SQUARE + 3) / SIZE[0], (y + 20) / SIZE[1]), (45, 45, 45), 40)
     page.locator("#colour-by").select_option("track")
@@ -104,8 +108,8 @@ def test_plays_with_the_labels_on_it_and_stops_on_the_exact_frame(
         const frame = evfrViewer.player.frame();
         const at = (id, x, y) => read(document.getElementById(id), x / {SIZE[0]}, y / {SIZE[1]});
         const [x, y, half] = [20 + 4 * frame, 60, {SQUARE / 2}];
-        return [frame, at('overlay', x + half, y + half), at('picture', x + 2, y + half),
-                at('picture', x - 2, y + half)];
+        return [frame, [at('overlay', x + 2, y + half), at('overlay', x + {SQUARE - 2}, y + half)],
+                at('picture', x + 2, y + half), at('picture', x - 2, y + half)];
     }}"""
     seen = {}
     view.until(f"{FRAME} > 6")
@@ -117,7 +121,8 @@ def test_plays_with_the_labels_on_it_and_stops_on_the_exact_frame(
         page.wait_for_timeout(25)
     assert len(seen) >= 3, seen
     for frame, (over, inside, outside) in seen.items():
-        assert (near(over, SURE) and over[3] > 60) if place == 0 else over[3] == 0, frame
+        for edge in over:
+            assert (near(edge, SURE) and edge[3] > 60) if place == 0 else edge[3] == 0, frame
         assert inside[0] > 150 and outside[0] < 110, f"the picture is not frame {frame}: {inside} {outside}"
     page.keyboard.press("Space")
     view.settle()
