@@ -269,6 +269,43 @@ def test_generated_reference_is_fresh() -> None:
     assert importlib.import_module("build_docs").stale_pages() == []
 
 
+# Options of other programs, and those that every command has.
+OTHER_OPTIONS = {
+    "--strict", "--debian", "--generate", "--rows", "--large", "--version", "--config", "--show-config", "--json",
+    "--quiet", "--debug", "--help", "--no-",
+}  # fmt: skip
+
+
+def test_pages_name_functions_and_options_that_exist() -> None:
+    options = set(re.findall(r"--[a-z][a-z0-9-]+", importlib.import_module("build_docs").cli_page()))
+    wrong = []
+    for page in [page for page in PAGES if page.name not in (*GENERATED, "CHANGELOG.md")]:
+        text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+        for code in re.findall(r"`([^`\n]+)`", text):
+            if re.fullmatch(r"evfr(\.[A-Za-z_]\w*)+(\(.*)?", code) and not code.endswith(".toml"):
+                wrong += [] if exists(code.partition("(")[0]) else [f"{page.name}: {code}"]
+            for option in re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", code):
+                is_known = {option, option.replace("--no-", "--")} & (options | OTHER_OPTIONS)
+                wrong += [] if is_known else [f"{page.name}: {option}"]
+    assert wrong == []
+
+
+def exists(name: str) -> bool:
+    """Say whether a dotted name leads to a module or to something in one."""
+    parts = name.split(".")
+    for count in range(len(parts), 0, -1):
+        try:
+            found: Any = importlib.import_module(".".join(parts[:count]))
+        except ModuleNotFoundError:
+            continue
+        try:
+            functools.reduce(getattr, parts[count:], found)
+        except AttributeError:
+            return False
+        return True
+    return False
+
+
 def modules_with_examples() -> list[str]:
     """Return the modules of the package that have doctests."""
     package = Path(evfr.__file__).parent
