@@ -46,7 +46,7 @@ def inside_fiftyone(folder: Path) -> dict[str, Any]:
     import numpy as np
 
     kinds = {
-        "fiftyone": (fo.types.FiftyOneDataset, {"dataset_dir": str(folder / "fiftyone/fiftyone")}, "labels"),
+        "fiftyone": (fo.types.FiftyOneDataset, {"dataset_dir": str(folder / "fiftyone/fiftyone")}),
         "coco": (
             fo.types.COCODetectionDataset,
             {
@@ -56,26 +56,23 @@ def inside_fiftyone(folder: Path) -> dict[str, Any]:
                 "include_id": False,
                 "use_polylines": False,
             },
-            None,
         ),
         "yolo": (
             fo.types.YOLOv5Dataset,
             {"dataset_dir": str(folder / "yolo/yolo"), "yaml_path": "data.yaml", "split": "train"},
-            "ground_truth",
         ),
     }
     seen: dict[str, Any] = {}
-    for name, (kind, options, field) in kinds.items():
+    for name, (kind, options) in kinds.items():
         data = fo.Dataset.from_dir(dataset_type=kind, **options)
-        field = field or next(
-            f for f in data.get_field_schema() if f.startswith("segmentations") or f == "ground_truth"
-        )
+        schema = data.get_field_schema()
+        fields = [f for f in ("labels", "ground_truth", "detections", "segmentations") if f in schema]
         data.compute_metadata()
         found: dict[str, Any] = {}
         for sample in data:
             width, height = sample.metadata.width, sample.metadata.height
             objects = []
-            for item in sample[field].detections if sample[field] else []:
+            for item in [i for f in fields if sample[f] for i in sample[f].detections]:
                 x, y, w, h = item.bounding_box
                 box = [x * width, y * height, (x + w) * width, (y + h) * height]
                 mask = None
@@ -84,9 +81,10 @@ def inside_fiftyone(folder: Path) -> dict[str, Any]:
                     x0, y0 = round(box[0]), round(box[1])
                     full[y0 : y0 + item.mask.shape[0], x0 : x0 + item.mask.shape[1]] = item.mask
                     mask = packed(full)
-                facts = {"track": item.index, "score": item.confidence}
+                facts = {}
                 if name == "fiftyone":
-                    facts["trust"] = item.get_field("trust") if item.has_field("trust") else None
+                    trust = item.get_field("trust") if item.has_field("trust") else None
+                    facts = {"track": item.index, "score": item.confidence, "trust": trust}
                 objects.append({"label": item.label, "box": box, "mask": mask, **facts})
             found[Path(sample.filepath).stem] = objects
             if name == "fiftyone":
