@@ -50,6 +50,7 @@ def atomic_file(path: Path, *, is_durable: bool = True) -> Iterator[io.RawIOBase
         If the system refuses any step (disk full, I/O error, permission).
     """
     path = Path(path)
+    _check_name(path)
     make_folder(path.parent)
     temporary = path.parent / f".evfr-{os.getpid()}-{secrets.token_hex(6)}.tmp"
     is_replaced = False
@@ -107,6 +108,7 @@ def make_folder(path: Path) -> None:
     """
     path = Path(path)
     refuse_remote(path)
+    _check_name(path)
     if path.is_dir():
         return
     if path.parent != path:
@@ -133,6 +135,17 @@ def refuse_remote(path: Path) -> None:
         raise StoreError(
             f"results are written to local folders only, got {str(path)!r}; write to a local folder and copy it, "
             "for example with `aws s3 sync` (files of a store never change once they are there)"
+        )
+
+
+def _check_name(path: Path) -> None:
+    try:
+        name = os.fsencode(path)
+    except UnicodeEncodeError:
+        name = b"\0"
+    if b"\0" in name:
+        raise StoreError(
+            f"no file can be called {str(path)!r:.300}: it has a zero byte or is no Unicode text; choose another name"
         )
 
 

@@ -103,15 +103,17 @@ def _flow(text: str, where: str) -> dict[int, str]:
 
 def _bare(line: str) -> str:
     """Return a line without comment and spaces around; a ``#`` inside quotes or a word is no comment."""
-    place = 0
+    place, last = 0, ""  # the last character before that is no space
     while place < len(line):
-        before = line[:place].rstrip()
-        opens = line[place] in "'\"" and (not before or before[-1] in "[{,:-")
+        char = line[place]
+        opens = char in "'\"" and (not last or last in "[{,:-")
         if opens and (end := _end_of_quotes(line, place)) is not None:
-            place = end
+            place, last = end, char
             continue
-        if line[place] == "#" and (place == 0 or line[place - 1].isspace()):
-            return before.strip()
+        if char == "#" and (place == 0 or line[place - 1].isspace()):
+            return line[:place].strip()
+        if not char.isspace():
+            last = char
         place += 1
     return line.strip()
 

@@ -35,8 +35,8 @@ def read_grid(path: str | Path) -> tuple[tuple[Arm, ...], tuple[Comparison, ...]
     """
     try:
         data = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(f"{path} is no readable TOML file: {error}") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path} is no readable TOML file: {error!s:.200}") from error
     _known(path, "the file", data, ("arm", "compare"))
     arms = tuple(_arm(path, number, table) for number, table in enumerate(_tables(path, data, "arm"), 1))
     if not arms:
