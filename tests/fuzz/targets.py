@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -458,6 +458,52 @@ baseline = "all"
 """
 
 
+def read_export_file(path: Path) -> None:
+    """Read the map of an export; what is accepted comes back the same when it is written again."""
+    from evfr.verbs._export_file import read_export, write_export
+
+    found = read_export(path)
+    list(found.picks())
+    again = path.parent / "again"
+    again.mkdir(exist_ok=True)
+    other = read_export(write_export(replace(found, folder=again)))
+    assert (other.frames, other.videos, other.categories) == (found.frames, found.videos, found.categories)
+
+
+def _export(folder: Path) -> bytes:
+    from fractions import Fraction
+
+    from evfr._core.annotations import Category
+    from evfr.verbs._export_file import write_export
+    from evfr.verbs._export_package import ExportFrame, ExportPackage, ExportVideo
+
+    here = folder / "export"
+    here.mkdir(parents=True, exist_ok=True)
+    video = ExportVideo("clip", "clip.mp4", "ab" * 16, 10, 16, 12)
+    fields = {"sha256": "ab" * 32, "pixels_sha256": "cd" * 32}
+    frames = tuple(
+        ExportFrame(
+            f"clip_f{i}.png", "clip", i, 40 * i, Fraction(1, 1000), i / 25, i, 16, 12, role, of, **fields
+        )  # type: ignore[arg-type]
+        for i, role, of in ((0, "label", None), (1, "context", 0), (3, "label", None))
+    )
+    package = ExportPackage(here, "coco", (video,), frames, (Category(1, "object"),), seeds.squares(4), 0.1)
+    return write_export(package).read_bytes()
+
+
+def _labels_beside(folder: Path) -> None:
+    from evfr.annotations import write
+
+    write(seeds.squares(4), folder / "pre-annotations.parquet", format="evfr")
+
+
+def read_options(path: Path) -> None:
+    """Read a file of options."""
+    from evfr._core.config_file import read_config
+
+    read_config(path)
+
+
 def read_frame_list(path: Path) -> None:
     """Read a list of frames to include."""
     from evfr.verbs._request import frame_names
@@ -506,6 +552,15 @@ MANIFESTS = (
         also=(ValueError,),
     ),
     Kind("frames-table", "a.parquet", _frames_table, mutate_parquet, read_frame_list, also=(ValueError,)),
+    Kind("export", "export.json", _export, mutate_json, read_export_file, beside=_labels_beside),
+    Kind(
+        "options",
+        "evfr.toml",
+        lambda _: b'seed = 3\n[select]\nn = 10\nmethod = "systematic"\n',
+        mutate_text,
+        read_options,
+        also=(ValueError,),
+    ),
     Kind(
         "input-list",
         "a.txt",

@@ -56,6 +56,9 @@ def read_parquet(path: Path, columns: Sequence[str] | None = None, *, rows_per_b
             raise pa.ArrowInvalid(
                 f"it has no column {missing[0]!r}; its columns are {file.schema_arrow.names}"
             )
+        twice = [name for name in wanted if file.schema_arrow.names.count(name) > 1]
+        if twice:
+            raise pa.ArrowInvalid(f"it has several columns {twice[0]!r}")
         nested = [name for name in wanted if pa.types.is_nested(file.schema_arrow.field(name).type)]
         if nested:
             raise pa.ArrowInvalid(f"its column {nested[0]!r} holds lists; give one value a row")

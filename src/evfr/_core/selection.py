@@ -273,6 +273,12 @@ def read_manifest(path: str | Path) -> dict[str, Any]:
             raise SelectionFileError(
                 f"{path}: each input needs a video_id and a path; the file was edited or cut"
             )
+        try:
+            entry["video_id"].encode()
+        except UnicodeEncodeError as error:
+            raise SelectionFileError(
+                f"{path}: the video_id {entry['video_id']!r:.200} is no text; the file was edited"
+            ) from error
     for item in data["problems"]:
         try:
             Problem.from_dict(item)
