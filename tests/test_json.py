@@ -77,6 +77,7 @@ def test_every_command_fails_as_one_document(run: Run, command: str) -> None:
 NOT_THERE = [name for name in cli.COMMANDS if name not in ("synth", "demo", "doctor", "completion")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", NOT_THERE)
 def test_inputs_that_are_not_there(run: Run, command: str) -> None:
     family = cli.METHODS.get(command)
