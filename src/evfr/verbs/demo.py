@@ -204,9 +204,7 @@ def _true_labels(video_id: str, frames: Sequence[int]) -> VideoAnnotations:
 
     ids = {name: number for number, name in enumerate(dict.fromkeys(CLIP_OBJECTS.values()), start=1)}
     rows = []
-    # Each frame alone: the maps of a whole clip would take 70 MB.
-    for frame in frames:
-        (shown,) = clip_object_maps([frame], **CLIP)
+    for frame, shown in zip(frames, clip_object_maps(frames, **CLIP), strict=True):
         for track in np.unique(shown[shown > 0]).tolist():
             mask = Rle.from_mask(shown == track)
             rows.append(ObjectRow(video_id, frame, ids[CLIP_OBJECTS[track]], track, mask=mask))

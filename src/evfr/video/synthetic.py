@@ -370,7 +370,8 @@ def draw_clip(
     except ValueError as error:
         message = f"this PyAV has no encoder {codec!r}; pass codec='mpeg4' or install PyAV's own wheel"
         raise VideoError(Problem(ProblemCode.E_CODEC, message, str(path))) from error
-    with av.open(str(path), "w") as container:
+    # By its protocol: FFmpeg takes a folder called "tcp:host:port" for an address, and connects.
+    with av.open(f"file:{path}", "w") as container:
         stream = container.add_stream(codec, rate=fps)
         if not isinstance(stream, av.VideoStream):
             raise ValueError(f"codec must be a video encoder, got {codec!r}")
@@ -419,6 +420,10 @@ def clip_object_maps(
     ------
     ValueError
         If a value is out of range, or the clip has no such frame.
+
+    Notes
+    -----
+    Each call builds the scenes anew, which takes as long as a hundred maps: ask for many frames at once.
 
     Examples
     --------
