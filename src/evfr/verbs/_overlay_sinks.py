@@ -94,7 +94,8 @@ class ClipSink:
             message = "this PyAV has no H.264 encoder (libx264); write a folder of images, or install PyAV's own wheel"
             raise VideoError(Problem(ProblemCode.E_CODEC, message, str(path))) from error
         try:
-            self._container = av.open(str(self._temporary), "w", options={"movflags": "+faststart"})
+            # By its protocol: FFmpeg takes a folder called "tcp:host:port" for an address, and connects.
+            self._container = av.open(f"file:{self._temporary}", "w", options={"movflags": "+faststart"})
         except OSError as error:
             raise StoreError(
                 f"cannot write {str(path)!r}: {error.strerror or error}; choose a folder that you may write to"
