@@ -136,6 +136,8 @@ class Served:
         self.origin, self.port = origin, int(origin.rpartition(":")[2])
         self.ask("/api/state")
         self.started = time.perf_counter() - begin
+        self.start_cpu = self.cpu_seconds()
+        self.later = 0.0
 
     def ask(self, target: str, data: Any = None) -> bytes:
         """Ask for one address; it must answer well."""
@@ -152,14 +154,30 @@ class Served:
             raise SystemExit(f"{target} answered {answer.status}: {content[:500]!r}")
         return content
 
-    def timed(self, target: str, data: Any = None, turns: int = 5) -> tuple[float, float, int]:
-        """Return milliseconds of the first and the median later answer, and bytes of the last."""
-        times, content = [], b""
-        for _ in range(turns + 1):
+    def cpu_seconds(self) -> float:
+        """Return what the process has used since it started, user and system."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def timed(self, target: str, data: Any = None, turns: int = 5) -> str:
+        """Say how long answers take: the first, and the median of later ones with the server's CPU time of each."""
+        times, content, used = [], b"", 0.0
+        for turn in range(turns + 1):
+            if turn == 1:
+                used = self.cpu_seconds()
             begin = time.perf_counter()
             content = self.ask(target, data)
             times.append((time.perf_counter() - begin) * 1e3)
-        return times[0], statistics.median(times[1:]), len(content)
+        self.later = statistics.median(times[1:])
+        own = (self.cpu_seconds() - used) / turns * 1e3
+        return f"{times[0]:7.0f} ms {self.later:7.0f} ms {own:7.0f} ms CPU {len(content) / 1024:7.0f} KiB"
+
+    def start_up(self) -> str:
+        """Say how long the start took."""
+        return (
+            f"{self.printed:.2f} s to the address, {self.started:.2f} s to the first answer, "
+            f"{self.start_cpu:.2f} s CPU, {self.memory_mb():.0f} MiB"
+        )
 
     def memory_mb(self) -> float:
         """Return the resident memory in MiB."""
@@ -190,14 +208,11 @@ def many(folder: Path, count: int) -> None:
     os.fsync = fsync
     print(f"store of {count} videos made in {time.perf_counter() - begin:.0f} s")
     empty = Served(_one_video(folder / "single"))
-    alone = empty.memory_mb()
-    print(
-        f"{'start over 1 video (address printed, first answer)':<58} {empty.printed:6.2f} s  {empty.started:6.2f} s"
-    )
+    print(f"start over 1 video: {empty.start_up()}")
     empty.end()
     viewer = Served(folder / "store")
-    print(f"{f'start over {count} videos':<58} {viewer.printed:6.2f} s  {viewer.started:6.2f} s")
-    print(f"{'memory after the start (over 1 video)':<58} {viewer.memory_mb():6.0f} MiB ({alone:.0f} MiB)")
+    print(f"start over {count} videos: {viewer.start_up()}")
+    print("\nanswers: first, later, CPU of later ones, size")
     shown = json.loads(viewer.ask("/api/state"))
     assert shown["report"]["n_videos"] == count, shown["report"]["n_videos"]
     for target in (
@@ -206,9 +221,8 @@ def many(folder: Path, count: int) -> None:
         f"/api/videos?offset={count - 200}&limit=200",
         f"/api/video/{count - 1}",
     ):
-        first, later, size = viewer.timed(target)
-        print(f"{target:<58} {first:6.0f} ms  {later:6.0f} ms later  {size / 1024:6.0f} KiB")
-    print(f"{'memory after these':<58} {viewer.memory_mb():6.0f} MiB")
+        print(f"{target:<42} {viewer.timed(target)}")
+    print(f"{'memory after these':<42} {viewer.memory_mb():7.0f} MiB")
     print(f"exit code after Ctrl-C: {viewer.end()}\n")
 
 
@@ -231,13 +245,10 @@ def long(folder: Path) -> None:
     base = [sys.executable, "-m", "evfr", "select", str(path), "--n", "400", "--out", str(folder / "picks")]
     subprocess.run([*base, *words], **quiet)
     viewer = Served(folder / "picks", "--store", str(store.root), "--edit")
-    print(f"one video of {count} frames, 400 to select; start {viewer.printed:.2f} s, {viewer.started:.2f} s")
-    first, later, size = viewer.timed("/api/video/0")
-    print(f"{'/api/video/0':<58} {first:6.0f} ms  {later:6.0f} ms later  {size / 1024:6.0f} KiB")
-    for target in ("/api/map?limit=5000", "/api/neighbours/0/18000"):
-        first, later, size = viewer.timed(target, turns=3)
-        print(f"{target:<58} {first:6.0f} ms  {later:6.0f} ms later  {size / 1024:6.0f} KiB")
-    print(f"\n{'POST /api/select':<42} {'first':>9} {'later':>9} {'evfr select':>12} {'ratio':>7}  tables")
+    print(f"one video of {count} frames, 400 to select: {viewer.start_up()}")
+    for target in ("/api/video/0", "/api/map?limit=5000", "/api/neighbours/0/18000"):
+        print(f"{target:<42} {viewer.timed(target, turns=3)}")
+    print("\nselect again, as above; evfr select by the same words, and its time over that of later answers")
     for number, (name, data) in enumerate(
         {
             "n 300": {"n": 300},
@@ -253,7 +264,7 @@ def long(folder: Path) -> None:
         }.items()
     ):
         turns = 1 if data.get("method") == "farthest" else 5
-        first, later, _ = viewer.timed("/api/select", data, turns)
+        took = viewer.timed("/api/select", data, turns)
         command = shlex.split(json.loads(viewer.ask("/api/select", data))["report"]["command"])
         viewer.ask("/api/save", {"name": f"s{number}"})
         out = folder / f"cli{number}"
@@ -264,9 +275,7 @@ def long(folder: Path) -> None:
         is_same = (out / "selection.parquet").read_bytes() == saved.read_bytes()
         rows = pq.read_metadata(saved).num_rows
         equal = f"equal, {rows} rows" if is_same else "DIFFERENT"
-        print(
-            f"{name:<42} {first:6.0f} ms {later:6.0f} ms {seconds:9.0f} ms {seconds / later:6.1f}x  {equal}"
-        )
+        print(f"{name:<42} {took} {seconds:7.0f} ms {seconds / viewer.later:6.1f}x  {equal}")
         if not is_same:
             raise SystemExit("the viewer and the command line selected different frames")
     print(f"{'memory after these':<42} {viewer.memory_mb():6.0f} MiB; exit code after Ctrl-C: {viewer.end()}")
