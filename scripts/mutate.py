@@ -28,9 +28,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 
-SAMPLING = ("tests/sampling/test_samplers_edges.py", "tests/sampling/test_mutants_selection.py")
-CORE = ("tests/_core/test_files_edges.py", "tests/_core/test_mutants_store.py")
-VIDEO = ("tests/video/test_mutants_identity.py",)
+SAMPLING = ("tests/sampling/test_samplers_edges.py", "tests/sampling/test_selection_edges.py")
+CORE = ("tests/_core/test_files_edges.py", "tests/_core/test_store_edges.py")
+VIDEO = ("tests/video/test_identity_edges.py",)
 GROUPS: dict[str, dict[str, tuple[str, ...]]] = {
     "selection": {
         "sampling/_sample.py": ("tests/sampling/test_sample.py", *SAMPLING),
@@ -49,13 +49,18 @@ GROUPS: dict[str, dict[str, tuple[str, ...]]] = {
         "sampling/_select.py": ("tests/sampling/test_select.py", *SAMPLING, "tests/sampling/test_auto.py"),
     },
     "identity": {
-        "video/_hash.py": ("tests/video/test_hash.py", "tests/video/test_damage_edges.py", *VIDEO),
+        "video/_hash.py": (
+            "tests/video/test_hash.py",
+            "tests/video/test_remote_edges.py",
+            "tests/video/test_damage_edges.py",
+            *VIDEO,
+        ),
         "video/_table.py": ("tests/video/test_damage.py", "tests/video/test_known_frames_edges.py", *VIDEO),
         "video/_plan.py": ("tests/video/test_extraction.py", *VIDEO),
         "annotations/_bind.py": ("tests/annotations/test_bind.py", *VIDEO),
     },
     "store": {
-        "_core/store.py": ("tests/_core/test_store.py", *CORE),
+        "_core/store.py": ("tests/_core/test_store.py", *CORE, "tests/_core/test_remote_store.py"),
         "_core/store_format.py": ("tests/_core/test_store.py", *CORE),
         "_core/atomic.py": ("tests/_core/test_atomic.py", *CORE),
         "_core/compaction.py": ("tests/_core/test_store.py", *CORE),
