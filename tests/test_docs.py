@@ -269,24 +269,34 @@ def test_generated_reference_is_fresh() -> None:
     assert importlib.import_module("build_docs").stale_pages() == []
 
 
-# Options of other programs, and those that every command has.
-OTHER_OPTIONS = {
-    "--strict", "--debian", "--generate", "--rows", "--large", "--version", "--config", "--show-config", "--json",
-    "--quiet", "--debug", "--help", "--no-",
-}  # fmt: skip
+# Options that every command has, and of programs that a page names without the program.
+COMMON_OPTIONS = {
+    "--version",
+    "--config",
+    "--show-config",
+    "--json",
+    "--quiet",
+    "--debug",
+    "--help",
+    "--strict",
+}
+OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]+")
 
 
 def test_pages_name_functions_and_options_that_exist() -> None:
-    options = set(re.findall(r"--[a-z][a-z0-9-]+", importlib.import_module("build_docs").cli_page()))
+    ours = [*(ROOT / "scripts").glob("*.py"), *(ROOT / "benchmarks").glob("*.py")]
+    options = {*COMMON_OPTIONS, *OPTION.findall(importlib.import_module("build_docs").cli_page())}
+    options |= {option for script in ours for option in OPTION.findall(script.read_text())}
     wrong = []
     for page in [page for page in PAGES if page.name not in (*GENERATED, "CHANGELOG.md")]:
         text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
         for code in re.findall(r"`([^`\n]+)`", text):
             if re.fullmatch(r"evfr(\.[A-Za-z_]\w*)+(\(.*)?", code) and not code.endswith(".toml"):
                 wrong += [] if exists(code.partition("(")[0]) else [f"{page.name}: {code}"]
-            for option in re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", code):
-                is_known = {option, option.replace("--no-", "--")} & (options | OTHER_OPTIONS)
-                wrong += [] if is_known else [f"{page.name}: {option}"]
+            is_of_another = re.match(r"(?!evfr )[a-z][\w.-]* ", code)
+            for option in [] if is_of_another else OPTION.findall(code):
+                if not {option, option.replace("--no-", "--")} & options:
+                    wrong.append(f"{page.name}: {option}")
     assert wrong == []
 
 
