@@ -73,11 +73,18 @@ def round_trip(
     context: str | None,
     rotation: int,
     has_pictures: bool = True,
+    image_format: str = "png",
 ) -> None:
     common: Any = {"store": store, "executor": "serial"}
     selection = evfr.select(video, signal="none", **selecting, **common)
     exported = evfr.export(
-        selection, to="coco", out=folder / "export", context=context, categories=["car", "square"], **common
+        selection,
+        to="coco",
+        out=folder / "export",
+        context=context,
+        categories=["car", "square"],
+        image_format=image_format,  # type: ignore[arg-type]
+        **common,
     )
     codes = codes_of_pictures(folder / "export" / "frames", rotation=rotation)
     assert len(codes) == len(selection) == len(exported.package.label_frames)
@@ -125,22 +132,21 @@ def uneven(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return encode(tmp_path_factory.mktemp("uneven") / "clip.mp4", form("h264-vfr-mp4"), 40)
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    selecting=st.one_of(
-        st.builds(
-            lambda n, seed: {"n": n, "seed": seed, "method": "random"},
-            st.integers(1, 12),
-            st.integers(0, 999),
-        ),
-        st.builds(lambda stride: {"stride": stride, "method": "uniform"}, st.integers(2, 17)),
-        st.builds(
-            lambda frames: {"include": sorted(frames), "n": len(frames), "method": "uniform"},
-            st.sets(st.integers(0, 39), min_size=1, max_size=8),
-        ),
+SELECTING = st.one_of(
+    st.builds(
+        lambda n, seed: {"n": n, "seed": seed, "method": "random"}, st.integers(1, 12), st.integers(0, 999)
     ),
-    context=st.sampled_from([None, "1f", "3f", "100ms"]),
+    st.builds(lambda stride: {"stride": stride, "method": "uniform"}, st.integers(2, 17)),
+    st.builds(
+        lambda frames: {"include": sorted(frames), "n": len(frames), "method": "uniform"},
+        st.sets(st.integers(0, 39), min_size=1, max_size=8),
+    ),
 )
+CONTEXT = st.sampled_from([None, "1f", "3f", "100ms"])
+
+
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(selecting=SELECTING, context=CONTEXT)
 def test_any_selection_comes_back(
     uneven: Path,
     store: Path,
@@ -149,6 +155,21 @@ def test_any_selection_comes_back(
     context: str | None,
 ) -> None:
     round_trip(uneven, tmp_path_factory.mktemp("any"), store, selecting, context=context, rotation=0)
+
+
+@pytest.mark.slow
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(selecting=SELECTING, context=CONTEXT, image_format=st.sampled_from(["png", "jpg"]))
+def test_any_selection_comes_back_in_any_picture_format(
+    uneven: Path,
+    store: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    selecting: dict[str, Any],
+    context: str | None,
+    image_format: str,
+) -> None:
+    folder = tmp_path_factory.mktemp("often")
+    round_trip(uneven, folder, store, selecting, context=context, rotation=0, image_format=image_format)
 
 
 def test_matching_by_order_would_be_found(
