@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from evfr import cli
-from evfr._cli.settings import NEVER_FOUND, config_word
-from evfr._core.config_file import MOST_BYTES, find_config, read_config
+from evfr._cli.methods import method_options
+from evfr._cli.settings import NEVER_FOUND, config_word, read_settings
+from evfr._core.config_file import MOST_BYTES, ConfigFile, find_config, read_config
 from evfr._core.signature import read_signature
 from helpers import fake_verbs
 from helpers.command_line import Run, make_run, use_fake_verbs
@@ -256,8 +260,7 @@ def specs_of_all() -> dict[str, set[str]]:
 
 def test_what_a_found_file_may_not_set_exists_and_common_names_are_free() -> None:
     options = specs_of_all()
-    planned = {"edit", "open", "port"}
-    assert set(NEVER_FOUND) - set(options) <= planned
+    assert set(NEVER_FOUND) <= set(options)
     assert not {"config", "show-config", "json", "quiet", "debug", "help"} & set(options)
     risky = ("delete", "remote files", "a remote store", "command of yours", "hugging face", "a cluster")
     for name, texts in options.items():
@@ -281,3 +284,37 @@ def test_refused_from_a_found_file(
             code, _, err = run(command, "--show-config", *["x"] * sum(s.is_required for s in specs))
             assert (code, "taken only from a file that you name" in err) == (2, True)
             return
+
+
+VALUES = st.recursive(
+    st.booleans() | st.integers() | st.floats() | st.text("ab/.~=-,:\0", max_size=8) | st.dates(),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["a", "strength", ""]), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+KEYS = st.sampled_from(
+    sorted(set(re.findall(r"^([a-z-]+) =", EVERYTHING, re.MULTILINE)) | {"odd", "json", "?"})
+)
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@given(table=st.dictionaries(KEYS, VALUES, max_size=4), is_found=st.booleans())
+def test_any_table_is_taken_as_words_or_refused_with_its_place(
+    table: dict[str, object], is_found: bool
+) -> None:
+    family = cli.MethodFamily("method", "method_options", "helpers.fake_verbs:METHODS", ("seed", "cuts"))
+    specs = cli.offer_methods(family, read_signature(fake_verbs.pick, skip=["method_options"])).parameters
+    config = ConfigFile(Path("evfr.toml"), is_found, {"pick": table})
+    try:
+        found = read_settings(config, "pick", specs, method_options(family), "odd")
+    except ValueError as error:
+        assert str(error).startswith("evfr.toml: [pick")
+        return
+    for spec in specs:
+        value = found.options[spec.name].value if spec.name in found.options else None
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            assert (
+                table[spec.option[2:]] == value or value != value or str(value) in str(table[spec.option[2:]])
+            )
