@@ -92,6 +92,16 @@ def test_pre_annotations_are_of_exported_frames_and_trusted(video: Path, store: 
     assert sorted(set(package.labels.frame_index.tolist())) == list(FRAMES)
     assert [(c.category_id, c.name) for c in package.categories] == [(2, "car"), (5, "a person"), (6, "bus")]
     assert "8 objects are there already" in str(result)
+    every = evfr.annotations.read(labels)
+    for place in (0, 1):  # of one video in two files, as carried objects and those to be asked are
+        evfr.annotations.write(
+            every.take(every.track_id == 1 + place), tmp_path / f"{place}.parquet", format="evfr"
+        )
+    parts = [tmp_path / "0.parquet", tmp_path / "1.parquet"]
+    both = make_export(video, tmp_path / "both", store, "coco", labels=parts)
+    assert both.package.labels.equals(package.labels)
+    with pytest.raises(AnnotationError, match="track 1"):
+        make_export(video, tmp_path / "twice", store, "coco", labels=[labels, parts[0]])
     few = make_export(video, tmp_path / "few", store, "coco", labels=[labels], min_trust=0.62)
     # Trust is 1 - frame / 25: the carried object of frames 3 and 9 stays, people's labels always do.
     assert [row.frame_index for row in few.package.labels.objects() if row.source == "carried"] == [3, 9]

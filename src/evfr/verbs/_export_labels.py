@@ -49,7 +49,8 @@ def read_pre_annotations(
     Raises
     ------
     AnnotationError
-        If a file cannot be read, is of no video of the selection, does not fit its video, or two have the same video.
+        If a file cannot be read, is of no video of the selection, does not fit its video, or two files of one video
+        have the same track in a frame, or other classes under the same number.
     """
     import numpy as np
 
@@ -93,7 +94,31 @@ def read_pre_annotations(
             f"{', '.join(map(str, labels))}: none of the videos of these labels is selected; give labels of "
             f"{[video.source.video_id for video in measured][:20]}"
         )
-    return concatenate(parts)
+    names = list(dict.fromkeys(part.videos[0].video_id for part in parts))
+    return concatenate(
+        [_joined([part for part in parts if part.videos[0].video_id == name]) for name in names]
+    )
+
+
+def _joined(parts: Sequence[VideoAnnotations]) -> VideoAnnotations:
+    """Return the labels of one video from several files, such as those that were carried and those to be asked."""
+    import numpy as np
+
+    from evfr._core.annotations import VideoAnnotations, concatenate
+
+    if len(parts) == 1:
+        return parts[0]
+    # Each under a name of its own, so that joining compares their categories.
+    apart = [
+        replace(part, videos=(replace(part.videos[0], video_id=str(number)),))
+        for number, part in enumerate(parts)
+    ]
+    categories = concatenate(apart).categories
+    frames = np.concatenate([part.videos[0].frame_index for part in parts])
+    pts = np.concatenate([part.videos[0].pts for part in parts])
+    index, first = np.unique(frames, return_index=True)
+    video = replace(parts[0].videos[0], frame_index=index, pts=pts[first])
+    return VideoAnnotations.build([video], categories, [row for part in parts for row in part.objects()])
 
 
 def _target(video: Any, measured: Sequence[Measured], where: str, *, is_only: bool) -> Measured | None:
