@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,7 +79,7 @@ class ExportResult:
             *([f"labels    {len(labels)} objects are there already"] if labels is not None else []),
             *(f"file      {path}" for path in self.files),
             *(f"note      {note}" for note in self.notes),
-            f"next      {self.help}",
+            *textwrap.wrap(self.help, 78, initial_indent="next      ", subsequent_indent=" " * 10),
         ]
         return "\n".join(lines)
 
@@ -319,8 +320,6 @@ def _notes(package: ExportPackage) -> tuple[str, ...]:
 
 
 def _write_readme(package: ExportPackage, help: str, files: Sequence[Path], notes: Sequence[str]) -> None:
-    import textwrap
-
     from evfr._core.atomic import atomic_write_bytes
 
     picks = len(package.label_frames)
