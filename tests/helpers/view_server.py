@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import json
 import secrets
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -105,3 +107,29 @@ def running_viewer(
             server.should_exit = True
             thread.join(30)
             assert not thread.is_alive(), "the viewer does not end"
+
+
+def raw(viewer: Viewer, *lines: str, body: bytes = b"") -> tuple[int, dict[str, str], bytes]:
+    """Send these very lines, and return what comes until the connection ends."""
+    request = "\r\n".join((*lines, "Connection: close", "", "")).encode("latin-1") + body
+    with socket.create_connection(("127.0.0.1", viewer.port), timeout=20) as link:
+        link.sendall(request)
+        found = b""
+        while part := link.recv(1 << 16):
+            found += part
+    head, _, content = found.partition(b"\r\n\r\n")
+    first, *rest = head.decode("latin-1").split("\r\n")
+    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in rest)}
+    return int(first.split()[1]), headers, content
+
+
+def tree(folder: Path) -> dict[str, str]:
+    """Return every name below a folder with its kind, its time of change and a hash of its bytes."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        status = path.lstat()
+        content = path.read_bytes() if path.is_file() else b""
+        found[str(path.relative_to(folder))] = (
+            f"{status.st_mode} {status.st_mtime_ns} {hashlib.sha256(content).hexdigest()}"
+        )
+    return found

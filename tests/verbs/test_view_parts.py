@@ -322,3 +322,75 @@ def test_the_command_prints_one_address_and_ends_well(
     assert process.returncode == 0, err
     assert err == "", "no access log, and no word of the server"
     assert json.loads(out) == {"folder": str(tmp_path), "url": match[1], "video_count": 1}
+
+
+def test_a_method_with_a_switch_is_offered_and_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    from evfr.sampling import SAMPLERS
+    from evfr.verbs._view_routes import method_options
+    from evfr.verbs._view_words import _options
+
+    def switched(
+        weights: list[float], n: int, *, seed: int = 0, wide: bool = False, most: int | None = None
+    ) -> None:
+        """Take all.
+
+        Parameters
+        ----------
+        wide : bool
+            Whether to take more.
+        most : int or None
+            At most so many.
+        """
+
+    monkeypatch.setitem(SAMPLERS, "switched", switched)
+    offered = {option["option"]: option for option in method_options()["switched"]}
+    assert offered["wide"]["type"] == "bool" and offered["most"]["type"] == "int"
+    assert _options("switched", {"wide": True, "most": 3}) == {"wide": True, "most": 3}
+    assert _options("switched", {"wide": False, "most": None}) == {}, "what is the default is not said"
+    with pytest.raises(ValueError, match="option wide is true or false, got 'yes'"):
+        _options("switched", {"wide": "yes"})
+
+
+def test_several_embeddings_of_one_name_are_not_mixed_up(clips: Path, tmp_path: Path) -> None:
+    """A model is never loaded to tell which of two stored embeddings a selection means."""
+    from dataclasses import replace
+
+    from evfr.verbs._view_embeddings import locate_stored
+    from evfr.verbs._view_measured import NotMeasured
+    from evfr.verbs._view_session import ViewSession
+
+    root, out = tmp_path / "store", tmp_path / "picks"
+    select(clips / "one.mp4", n=3, out=out, store=root, **NONE_WRITTEN)
+    embed(clips / "one.mp4", model="thumbnail", out=root, executor="serial")
+    session = ViewSession(out, store=root)
+    source, digest = session.folder.videos[0].source, session.folder.videos[0].digest
+    assert source is not None
+    entry = session.embeddings.of(digest)[0]
+    known = Store(root)
+    columns = known.read(entry.key)
+    request = replace(session.request, embedding="some/model")
+    where = (session.embeddings, session.store, source, digest, request, "drop")
+    with pytest.raises(
+        NotMeasured, match="no embedding by some/model is in the store, and the viewer decodes nothing"
+    ):
+        locate_stored(*where)  # type: ignore[arg-type]
+    for precision in ("fp32", "bf16"):
+        embedder = {"name": "some/model", "precision": precision}
+        steps = {"every": 1, "fps": None, "damaged": "drop", "embedding_schema": 1}
+        key = known.key(digest, "embedding", {**embedder, **steps})
+        facts = {**entry.metadata, "embedder": embedder, "model": "some/model"}
+        known.write(key, columns, facts)
+        if precision == "fp32":
+            located, parameters = locate_stored(*where)  # type: ignore[arg-type]
+            assert (located.key, parameters) == (key, embedder)
+    with pytest.raises(
+        NotMeasured, match="2 different embeddings by some/model, and the viewer loads no model"
+    ):
+        locate_stored(*where)  # type: ignore[arg-type]
+
+
+def test_a_picture_too_tall_for_jpeg_is_refused() -> None:
+    from evfr.verbs._view_frames import _jpeg
+
+    with pytest.raises(ValueError, match=r"a picture of \(65600, 2, 3\) cannot be written as JPEG"):
+        _jpeg(np.zeros((65600, 2, 3), np.uint8), 1920)
