@@ -118,9 +118,20 @@ def csv_text(summaries: Sequence[ArmSummary]) -> str:
         row: list[Any] = [getattr(item, name) for name in names]
         row += [item.figures.get(name, math.nan) for name in figures]
         writer.writerow(
-            ["" if isinstance(value, float) and not math.isfinite(value) else value for value in row]
+            [
+                "" if isinstance(value, float) and not math.isfinite(value) else _no_formula(value)
+                for value in row
+            ]
         )
     return sink.getvalue()
+
+
+def _no_formula(value: Any) -> Any:
+    """Return a text that no spreadsheet takes for a formula (a quote before it makes it text) or for two rows."""
+    if not isinstance(value, str):
+        return value
+    text = "".join(char if char.isprintable() else repr(char)[1:-1] for char in value)
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
 
 
 def arm_rows(summaries: Sequence[ArmSummary], score: str) -> list[list[str]]:
