@@ -150,7 +150,7 @@ def test_polygon_is_the_largest_part_without_holes():
     assert len(points) == 8
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(st.integers(0, 2**32 - 1))
 def test_polygon_covers_its_mask(seed):
     """Within three quarters of a pixel of the mask's edge: what lies deeper inside or farther outside is kept."""
