@@ -198,26 +198,36 @@ def test_pages_through_ten_thousand_videos(view_tab: Any, viewer: Viewer) -> Non
         assert view.thrown == [] and view.logged == []
 
 
-def test_plays_exact_frames_where_the_browser_plays_no_video(view_tab: Any, viewer: Viewer) -> None:
+@pytest.mark.parametrize(
+    ("codec", "why"),
+    [
+        ("prores", "browsers do not play prores"),
+        pytest.param("h264", "the browser cannot play this file", marks=pytest.mark.slow),
+    ],
+)
+def test_plays_exact_frames_where_the_browser_plays_no_video(
+    view_tab: Any, viewer: Viewer, codec: str, why: str
+) -> None:
     def routes(page: Any) -> None:
         data = viewer.json("/api/video/0")
-        data["codec"] = "prores"
+        data["codec"] = codec
         answer_with(page, "**/api/video/0", data)
+        answer_with(page, "**/api/media/0", {"error": "browsers do not play this"}, 415)
 
     with looked(view_tab, viewer.address, prepare=routes) as view:
         view.settle()
         page = view.page
-        assert not page.evaluate("evfrViewer.player.isMedia()")
+        view.until("!evfrViewer.player.isMedia()")
         page.evaluate("evfrViewer.state.show(0, 10)")
         view.settle()
         page.locator("#play").click()
         view.until(f"{FRAME} > 13")
-        assert page.locator("#player-status").inner_text() == "exact frames: browsers do not play prores"
+        assert page.locator("#player-status").inner_text() == "exact frames: " + why
         page.locator("#play").click()
         view.settle()
         frame = page.evaluate(FRAME)
         assert near(view.colour("#picture", *middle(frame)), (200, 200, 200), 12)
-        view.check_quiet()
+        assert view.thrown == [] and len(view.logged) == (codec == "h264"), view.logged
 
 
 def filled(polygons: list[list[float]], height: int, width: int) -> Any:

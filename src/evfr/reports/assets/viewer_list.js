@@ -67,7 +67,8 @@ const evfrViewList = (() => {
       const open = () => state.show(summary.place);
       const button = el("button", { class: "row-name", type: "button", text: summary.video_id, onclick: open });
       const node = el("tr", { onclick: (event) => event.target.closest("button") === null && open() },
-        el("th", { scope: "row" }, button, el("div", { class: "muted" }, evfrOverview.status(summary.status), " ", Number.isFinite(summary.duration) ? time(summary.duration, 0) : "")),
+        el("th", { scope: "row" }, button, el("div", { class: "muted" }, evfrOverview.status(summary.status), " ", Number.isFinite(summary.duration) ? time(summary.duration, 0) : ""),
+          summary.problem ? el("div", { class: "warn", text: summary.problem }) : null),
         canvas ? el("td", { class: "curve" }, summary.n_frames ? canvas : el("span", { class: "muted", text: "no frames" })) : null,
         el("td", { class: "num", "data-label": "frames", text: count(summary.n_frames) }),
         el("td", { class: "num", "data-label": "chosen" }, chosen, " ", share),

@@ -5,6 +5,7 @@ const evfrViewPlayer = (() => {
   const { el, visible, count, time, context } = evfrDom;
   const WIDTHS = [320, 640, 960, 1280, 1600, 1920];
   const AHEAD = 4;
+  const PATIENCE_MS = 8000;
   const PLAYS = /\.(mp4|m4v|mov|webm)$/i;
   const CODECS = /^(h264|avc1?|vp8|vp9|av1)$/i;
 
@@ -185,7 +186,21 @@ const evfrViewPlayer = (() => {
       }
       tell("playing");
       const mine = ++ticket;
-      ready.then(() => isPlaying && mine === ticket && start());
+      const late = new Promise((done) => setTimeout(() => done("the browser shows nothing of this file"), PATIENCE_MS));
+      Promise.race([ready, late]).then((reason) => {
+        if (!isPlaying || mine !== ticket) return;
+        if (reason === undefined) start();
+        else unplayable(reason);
+      });
+    }
+
+    /* Go on with exact frames where the browser fails. */
+    function unplayable(reason) {
+      isMedia = false;
+      why = reason;
+      if (!isPlaying) return;
+      tell("exact frames: " + why);
+      playFrames();
     }
 
     /* Play from the frame shown: half a frame further, so that rounding cannot land on the one before. */
@@ -215,9 +230,7 @@ const evfrViewPlayer = (() => {
     video.addEventListener("ended", pause);
     video.addEventListener("error", () => {
       if (item === null || !video.getAttribute("src")) return;
-      isMedia = false;
-      why = "the browser cannot play this file";
-      if (isPlaying) playFrames();
+      if (isMedia) unplayable("the browser cannot play this file");
     });
 
     function go(wanted) {
