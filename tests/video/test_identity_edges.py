@@ -110,7 +110,7 @@ def test_pictures_that_are_probably_no_reference():
     assert np.flatnonzero(_droppable(table_of("BBBP"))).tolist() == [0, 2], "a run from the first picture on"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.data())
 def test_groups_hold_every_wanted_frame_behind_its_key_frame(data):
     n = data.draw(st.integers(1, 120))
