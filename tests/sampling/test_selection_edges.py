@@ -7,7 +7,7 @@ import pytest
 
 from evfr.errors import ConstraintError
 from evfr.sampling import SAMPLERS, Constraints, allocate, feasible_range, sample, takes_embeddings
-from evfr.sampling._adaptive import _nth_smallest
+from evfr.sampling._adaptive import _nth_smallest, draw_weighted
 from evfr.sampling._sample import spread_rank
 
 
@@ -108,3 +108,16 @@ def test_inclusion_of_included_frames_is_certain():
     place = found.indices.tolist().index(7)
     assert found.inclusion[place] == 1
     assert found.reasons[place] == "include: asked for"
+
+
+@pytest.mark.parametrize("name", ["uniform", "systematic", "adaptive", "random"])
+def test_budgets_beyond_the_video_or_of_another_kind(name):
+    with pytest.raises(ConstraintError, match="5"):
+        SAMPLERS[name](np.ones(4), 5)
+    with pytest.raises(TypeError):
+        SAMPLERS[name](np.ones(4), 2.5)
+    with pytest.raises(ValueError, match="-1"):
+        SAMPLERS[name](np.ones(4), -1)
+    assert SAMPLERS[name](np.ones(4), np.int64(4)).indices.tolist() == [0, 1, 2, 3]
+    with pytest.raises(ConstraintError, match="5"):
+        draw_weighted(np.ones(4), 5)
