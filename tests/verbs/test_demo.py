@@ -66,9 +66,13 @@ def test_the_tour(capsys: pytest.CaptureFixture[str]) -> None:
     assert "$ evfr propagate evfr-out/demo.mp4 --labels evfr-out/labels.parquet" in text
     document = json.loads(json.dumps(result.to_dict()))
     assert [len(document[key]) for key in ("frames", "steps")] == [4, 7]
-    again = demo()
+
+
+@pytest.mark.slow
+def test_a_second_tour_in_the_same_folder() -> None:
+    first, again = demo(), demo()
     assert repr(again).startswith("DemoResult(draw, select, ")
-    assert again.selection.indices.tolist() == result.selection.indices.tolist()
+    assert again.selection.indices.tolist() == first.selection.indices.tolist()
 
 
 def test_a_video_of_ones_own(capsys: pytest.CaptureFixture[str]) -> None:
@@ -98,6 +102,7 @@ def test_the_maps_show_the_objects_of_the_clip() -> None:
         clip_object_maps([100], seconds=4.0, size=(192, 108))
 
 
+@pytest.mark.slow
 def test_the_maps_lie_where_the_pixels_change() -> None:
     """Oracle: between two frames of the standing camera only what moves changes, and all that moves is marked."""
     import av
