@@ -55,7 +55,7 @@ const evfrViewForm = (() => {
     const methods = Object.keys(head.methods);
     const method = el("select", { id: "method" }, methods.map((name) => el("option", { value: name, text: name })));
     const unit = el("select", { id: "unit", "aria-label": "What the budget counts" },
-      el("option", { value: "n", text: "frames" }), el("option", { value: "ratio", text: "share of all" }), el("option", { value: "stride", text: "every k-th" }));
+      el("option", { value: "n", text: "frames" }), el("option", { value: "ratio", text: "share" }), el("option", { value: "stride", text: "every k-th frame" }));
     const budget = el("input", { type: "number", id: "budget-number", min: 0, step: "any", inputmode: "decimal", required: true });
     const scope = el("select", { id: "scope" }, el("option", { value: "all", text: "all videos" }), el("option", { value: "here", text: "this video" }));
     if (report.n_videos > VIDEOS_MOST) scope.value = "here";
