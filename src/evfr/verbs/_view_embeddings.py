@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING, Any
 from evfr.verbs._view_measured import NotMeasured
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from evfr._core._embedding_entries import EmbeddingEntry
-    from evfr._core.store import Store
+    from evfr._core.store import Store, StoreKey
     from evfr.verbs._embed_job import Located
     from evfr.verbs._measure import Damaged
     from evfr.verbs._request import Request
@@ -36,6 +39,7 @@ class StoredEmbeddings:
         self._lock = threading.Lock()
         self._state: object = None
         self._by_digest: dict[str, list[EmbeddingEntry]] = {}
+        self._last: tuple[StoreKey, NDArray[np.int64], NDArray[np.float16]] | None = None
 
     def of(self, digest: str) -> list[EmbeddingEntry]:
         """Return all embeddings of one video, in the order of their names."""
@@ -51,6 +55,18 @@ class StoredEmbeddings:
                 self._state = state
             found = list(self._by_digest.get(digest, ()))
         return sorted(found, key=lambda entry: (str(entry.metadata.get("model")), entry.key.digest))
+
+    def read(self, entry: EmbeddingEntry) -> tuple[NDArray[np.int64], NDArray[np.float16]]:
+        """Return the frames and the vectors of one video; those read last are kept, for who steps through it."""
+        from evfr._core.vectors import column_to_vectors
+
+        last = self._last
+        if last is not None and last[0] == entry.key:
+            return last[1], last[2]
+        table = self._store.read(entry.key)
+        found = (entry.key, table["frame_index"].to_numpy(), column_to_vectors(table["embedding"]))
+        self._last = found
+        return found[1], found[2]
 
     def _folders(self) -> list[tuple[str, int]]:
         """Return what changes when a file is added: the times of the stage's folders."""

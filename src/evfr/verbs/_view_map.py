@@ -69,8 +69,6 @@ def map_of(session: ViewSession, limit: int) -> dict[str, Any]:
 
     import numpy as np
 
-    from evfr._core.vectors import column_to_vectors
-
     entries = _entries(session)
     if not entries:
         raise NoMap(
@@ -85,13 +83,12 @@ def map_of(session: ViewSession, limit: int) -> dict[str, Any]:
     step = max(1.0, held / limit)
     blocks, places, frames, first = [], [], [], 0
     for place, entry in entries:
-        table = session.store.read(entry.key)
-        index = table["frame_index"].to_numpy()
+        index, rows_of_video = session.embeddings.read(entry)
         ticks = np.arange(np.ceil(first / step), np.ceil((first + len(index)) / step))
         rows = np.unique(np.minimum(np.ceil(ticks * step).astype(np.int64) - first, len(index) - 1))
         picks = np.flatnonzero(np.isin(index, session.picks(place)))
         rows = np.union1d(rows, picks)
-        blocks.append(column_to_vectors(table["embedding"])[rows].astype(np.float64))
+        blocks.append(rows_of_video[rows].astype(np.float64))
         places.append(np.full(len(rows), place))
         frames.append(index[rows])
         first += len(index)
@@ -209,7 +206,6 @@ def _by_embedding(
     import numpy as np
 
     from evfr._core.distances import distances, usable_rows
-    from evfr._core.vectors import column_to_vectors
     from evfr.sampling import SAMPLERS, takes_embeddings
     from evfr.verbs._choose_embedded import metric_of
 
@@ -218,9 +214,7 @@ def _by_embedding(
     if not entries:
         return None
     entry = entries[0][1]
-    table = session.store.read(entry.key)
-    index = table["frame_index"].to_numpy()
-    vectors = column_to_vectors(table["embedding"])
+    index, vectors = session.embeddings.read(entry)
     metric = metric_of(request) if takes_embeddings(SAMPLERS[request.method]) else "euclidean"
     usable = usable_rows(vectors, metric)
     row = np.searchsorted(index, frame)
