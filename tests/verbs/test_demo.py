@@ -24,7 +24,8 @@ def small_and_serial(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Draw a small clip, keep the store apart, start no child processes."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("EVFR_STORE", str(tmp_path / "store"))
-    monkeypatch.setattr(module, "CLIP", {"seconds": 1.6, "size": (192, 108)})
+    monkeypatch.setattr(module, "SECONDS", 1.6)
+    monkeypatch.setattr(module, "SIZE", (192, 108))
     real = evfr.distributed.map_videos
 
     def serial(fn: Any, items: Any, **options: Any) -> Any:

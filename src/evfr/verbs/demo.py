@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["DemoResult", "DemoStep", "demo"]
 
-CLIP: dict[str, Any] = {"seconds": 12.0, "size": (640, 360)}
+SECONDS = 12.0
+SIZE = (640, 360)
 SECONDS_PER_OUTLINE = 79
 """A person's time for one outline: 22 hours for 1000 of COCO's (Lin et al. 2014, §4.3)."""
 
@@ -139,9 +140,9 @@ def _draw(folder: Path) -> tuple[Path, DemoStep]:
     progress = current_progress()
     progress.start("drawing the demo clip")
     codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"
-    clip = draw_clip(folder / "demo.mp4", codec=codec, **CLIP)
+    clip = draw_clip(folder / "demo.mp4", codec=codec, seconds=SECONDS, size=SIZE)
     progress.finish()
-    found = f"a clip of {CLIP['seconds']:g} seconds, a pan, a zoom, a stillstand, a cut and a dash: {clip}"
+    found = f"a clip of {SECONDS:g} seconds, a pan, a zoom, a stillstand, a cut and a dash: {clip}"
     return clip, DemoStep("draw", found, "", time.perf_counter() - began)
 
 
@@ -204,11 +205,11 @@ def _true_labels(video_id: str, frames: Sequence[int]) -> VideoAnnotations:
 
     ids = {name: number for number, name in enumerate(dict.fromkeys(CLIP_OBJECTS.values()), start=1)}
     rows = []
-    for frame, shown in zip(frames, clip_object_maps(frames, **CLIP), strict=True):
+    for frame, shown in zip(frames, clip_object_maps(frames, seconds=SECONDS, size=SIZE), strict=True):
         for track in np.unique(shown[shown > 0]).tolist():
             mask = Rle.from_mask(shown == track)
             rows.append(ObjectRow(video_id, frame, ids[CLIP_OBJECTS[track]], track, mask=mask))
-    video = AnnotatedVideo(video_id, *CLIP["size"], np.array(frames))
+    video = AnnotatedVideo(video_id, *SIZE, np.array(frames))
     categories = [Category(number, name) for name, number in ids.items()]
     return VideoAnnotations.build([video], categories, rows).with_boxes()
 
