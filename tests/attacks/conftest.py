@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from attacks.guard import Listener, Outside
+from evfr._core.masks import Rle
 
 
 @pytest.fixture(scope="session")
@@ -16,6 +17,14 @@ def listener() -> Iterator[Listener]:
     made = Listener()
     yield made
     made.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def warm() -> None:
+    """Load what is compiled before memory is limited: a library that loads with too little may wait for ever."""
+    mask = Rle.from_polygons([[0, 0, 4, 0, 4, 4], [5, 5, 7, 5, 7, 7]], 8, 8)
+    assert Rle.from_coco(mask.to_coco()).to_mask().sum() == mask.area
+    assert mask.box_xyxy[0] >= 0
 
 
 @pytest.fixture

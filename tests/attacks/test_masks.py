@@ -9,6 +9,7 @@ import pytest
 
 from attacks.guard import bounded, refused
 from evfr._core.masks import Rle
+from evfr.errors import AnnotationError
 
 BIG = 10**400
 
@@ -158,11 +159,12 @@ def test_a_picture_that_is_only_claimed_is_never_made_dense(work):
     path.write_text(json.dumps(coco({"size": [2**27, 8], "counts": [2**30 - 16, 16]}, 2**27)))
     with bounded(64):
         labels = read(path, format="coco")
-    for form in ("davis", "masks", "yolo"):
+    for form, name in (("cdnet", "out"), ("camvid", "out"), ("cvat", "out.xml")):
         refused(
-            lambda form=form: write(labels, work / form, format=form),
-            r"pixels|tracked|track|size",
-            megabytes=256,
+            lambda form=form, name=name: write(labels, work / name, format=form),
+            r"8x134217728 pixels are more than 67108864",
+            AnnotationError,
+            megabytes=64,
         )
 
 

@@ -37,7 +37,7 @@ def test_commands_show_names_as_text(work, capsys):
     clips = [*sorted(sound.iterdir()), *sorted(broken.iterdir())]
     for words in (
         ("inspect", *clips),
-        ("score", *clips, "--signal", "difference", "--executor", "serial"),
+        ("score", *clips, "--signals", "difference", "--executor", "serial"),
         (
             "select",
             *clips,
