@@ -127,6 +127,12 @@ def test_groups_hold_every_wanted_frame_behind_its_key_frame(data):
         assert after.start - before.wanted[-1] > 1, "a start that would save nothing is none"
 
 
+def test_a_first_key_frame_that_is_not_the_first_frame_starts_a_group():
+    table = table_of("PPPIPP")
+    assert [(s.start, s.wanted) for s in group((5,), key_frames(table), table)] == [(3, (5,))]
+    assert [(s.start, s.wanted) for s in group((1,), key_frames(table), table)] == [(-1, (1,))]
+
+
 def test_plans_count_what_they_decode():
     types = "I" + "P" * 99 + "I" + "P" * 99
     table = table_of(types)
