@@ -7,7 +7,7 @@ import pytest
 from scipy.spatial.distance import cdist
 
 from evfr.errors import ConstraintError
-from evfr.sampling import Constraints, Part, Sample, coverage, sample, sample_rows
+from evfr.sampling import Constraints, Part, Sample, coverage, sample_rows
 from evfr.sampling import _facility_rows as facility_rows
 from evfr.sampling import _kmedoids as kmedoids_module
 from evfr.sampling._allocate import allocate
