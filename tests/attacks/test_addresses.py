@@ -88,6 +88,7 @@ def test_a_file_called_as_an_address_is_itself(work, listener):
         assert len(scan(name)[0]) == 2
 
 
+@pytest.mark.slow
 def test_the_command_line_takes_no_address(work, outside, listener, capsys):
     words = [filled(address, listener, outside) for address in ADDRESSES if not address.startswith("-")]
     names = [word for word in words if "://" not in word]

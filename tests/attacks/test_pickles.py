@@ -78,6 +78,7 @@ def loaders():
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [
@@ -216,6 +217,7 @@ def test_an_index_of_neighbours_is_read_only_as_it_was_written(work, outside):
     assert load_index(np.eye(4, dtype=np.float32), path) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["propose", "embed"])
 def test_the_command_line_runs_no_weights(work, outside, command, capsys, data_dir):
     pytest.importorskip("torch")

@@ -26,6 +26,7 @@ NAMES = {
 }
 
 
+@pytest.mark.slow
 def test_commands_show_names_as_text(work, capsys):
     sound, broken = work / "clips", work / "broken"
     sound.mkdir()
@@ -92,6 +93,7 @@ def test_a_table_for_spreadsheets_holds_no_formula(name):
     assert found["mean"] == "-1.0" and found["score"] == "-0.5"
 
 
+@pytest.mark.slow
 def test_labels_with_names_of_terminals(work, capsys):
     """A class, a file and a track are called like escape sequences; the error that names them is one plain line."""
     path = work / "a.json"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -129,7 +130,10 @@ def read_masks(
         clip = clips[frame.clip]
         try:
             # Its size is checked before its pixels are decoded: the command is the user's, what it wrote is not known.
-            with Image.open(io.BytesIO(path.read_bytes()), formats=["PNG"]) as picture:
+            with (
+                warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning),
+                Image.open(io.BytesIO(path.read_bytes()), formats=["PNG"]) as picture,
+            ):
                 mode, size = picture.mode, (picture.height, picture.width)
                 plane = np.asarray(picture) if size == clip.ids.shape[1:] else np.zeros((0, 0), np.uint8)
         except FileNotFoundError as error:
