@@ -1,7 +1,7 @@
 # `make check` is what must be green before a commit; `.ci/run` runs the same and the slow tests.
 PYTHON ?= python
 
-.PHONY: help check test test-slow lint types docs docs-write bench format format-check
+.PHONY: help check test test-slow lint types docs docs-write site bench format format-check
 
 help:
 	@echo "make check         format check, lint, types, docs, tests"
@@ -9,6 +9,7 @@ help:
 	@echo "make test-slow     the slow tests too"
 	@echo "make format        rewrite the code's layout"
 	@echo "make docs-write    regenerate docs/reference"
+	@echo "make site          the documentation site into site/"
 	@echo "make bench         print what the README claims"
 
 check: format-check lint types docs test
@@ -28,6 +29,9 @@ types:
 docs:
 	$(PYTHON) scripts/build_docs.py --check
 	$(PYTHON) scripts/check_docstrings.py
+
+site:
+	NO_MKDOCS_2_WARNING=1 $(PYTHON) scripts/build_site.py
 
 docs-write:
 	$(PYTHON) scripts/build_docs.py

@@ -31,9 +31,10 @@ def cli_page() -> str:
         '`evfr.select(["a.mp4"], n=20)`. Options that take several values (`A,...`) are split at commas and may be',
         "repeated; a path is never split. `--` ends the options, for names that begin with a dash.\n",
         "Exit codes: 0 done; 1 error; 2 wrong usage; 3 finished, but some inputs were bad and are listed on standard",
-        "error; 130 interrupted.\n",
+        "error; 130 interrupted ([exit codes](../how-to/exit-codes.md)).\n",
         "Every command also has `--json` (the result for programs, on standard output), `--quiet` or `-q` (no",
-        "progress, no warnings), `--debug` (the trace of an error) and `-h` or `--help`.\n",
+        "progress, no warnings), `--config FILE` and `--show-config` ([configuration](../how-to/configuration.md)),",
+        "`--debug` (the trace of an error) and `-h` or `--help`.\n",
     ]
     for command, address in cli.COMMANDS.items():
         family = cli.METHODS.get(command)

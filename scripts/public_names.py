@@ -27,6 +27,7 @@ MODULES = (
     "evfr.distributed",
     "evfr.reports",
     "evfr.errors",
+    "evfr.verbs.cvat_tracking",
 )
 
 

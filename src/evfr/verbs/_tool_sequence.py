@@ -152,7 +152,7 @@ def write_video(
     options = {"ffv1": {"level": "3", "slicecrc": "1", "g": "1"}, "h264": {"preset": "veryfast", "crf": "12"}}
     path.parent.mkdir(parents=True, exist_ok=True)
     container_options = {"ffv1": {"fflags": "+bitexact"}, "h264": {"movflags": "+faststart"}}[kind]
-    with av.open(str(path), "w", format=format, container_options=container_options) as container:
+    with av.open(f"file:{path}", "w", format=format, container_options=container_options) as container:
         stream: Any = container.add_stream(codec, rate=FPS)
         stream.width, stream.height = (
             padded_size(frames[0]) if kind == "h264" else (frames[0].width, frames[0].height)
