@@ -1,7 +1,7 @@
 # `make check` is what must be green before a commit; `.ci/run` runs the same and the slow tests.
 PYTHON ?= python
 
-.PHONY: help check test test-slow lint types docs docs-write site bench format format-check
+.PHONY: help check test test-slow lint types docs docs-write site fuzz coverage mutate bench format format-check
 
 help:
 	@echo "make check         format check, lint, types, docs, tests"
@@ -10,6 +10,9 @@ help:
 	@echo "make format        rewrite the code's layout"
 	@echo "make docs-write    regenerate docs/reference"
 	@echo "make site          the documentation site into site/"
+	@echo "make fuzz          a minute of fuzzing of everything that reads files"
+	@echo "make coverage      branch coverage of _core, video and sampling"
+	@echo "make mutate        mutation testing of selection, identity and store"
 	@echo "make bench         print what the README claims"
 
 check: format-check lint types docs test
@@ -35,6 +38,15 @@ site:
 
 docs-write:
 	$(PYTHON) scripts/build_docs.py
+
+fuzz:
+	$(PYTHON) scripts/fuzz.py --seconds 60
+
+coverage:
+	$(PYTHON) scripts/branch_coverage.py
+
+mutate:
+	$(PYTHON) scripts/mutate.py
 
 bench:
 	@set -e; for script in benchmarks/bench_*.py; do echo "== $$script"; $(PYTHON) $$script; done

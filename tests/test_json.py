@@ -119,7 +119,8 @@ ROUND = (
     "completion zsh",
     "synth drawn --clips 2 --test-clips 1 --frames 4 --width 32 --height 32",
     "split drawn/labels.parquet --val 0.5 --out parts.json",
-    "overlay drawn/train/train_000.mkv --labels drawn/labels.parquet --label-video train/train_000.mkv --out seen.mp4 --executor serial",
+    "overlay drawn/train/train_000.mkv --labels drawn/labels.parquet --label-video train/train_000.mkv --out seen.mp4 "
+    "--executor serial",
 )
 
 

@@ -277,7 +277,8 @@ def test_files_that_are_none(tmp_path):
     path = tmp_path / "other.safetensors"
     path.write_bytes(b"nonsense")
     with pytest.raises(
-        InputError, match=r"other.safetensors is no segmentation network of evfr: it is no whole safetensors file"
+        InputError,
+        match=r"other.safetensors is no segmentation network of evfr: it is no whole safetensors file",
     ):
         load_segmentation(path)
     save_state({"format": "evfr hypercolumn svm 1"}, path)

@@ -387,7 +387,9 @@ def test_what_is_kept_predicts_the_same(tmp_path):
     assert repr(loaded) == "HypercolumnSvm(2 classes, 184 channels)"
     assert np.array_equal(predict_svm(loaded, clip.images), predict_svm(model, clip.images))
     (tmp_path / "svm.safetensors").write_bytes(b"nonsense")
-    with pytest.raises(InputError, match=r"svm.safetensors is no SVM of evfr: it is no whole safetensors file"):
+    with pytest.raises(
+        InputError, match=r"svm.safetensors is no SVM of evfr: it is no whole safetensors file"
+    ):
         load_svm(tmp_path / "svm.safetensors")
     save_state({"format": "evfr segmentation 1"}, tmp_path / "svm.safetensors")
     with pytest.raises(InputError, match=r"is no SVM of evfr \(format 'evfr segmentation 1'\)"):

@@ -338,6 +338,7 @@ def _kind_of(path: Path) -> str:
         return "onnx"
     if path.suffix == ".safetensors" and any(name.startswith("propagation.") for name in tensor_names(path)):
         return "seq-maskrcnn"
-    if path.suffix.lower() in (".safetensors", *PICKLES):  # a pickle is refused with the line that converts it
+    # A pickle goes on too: it is refused with the line that converts it.
+    if path.suffix.lower() in (".safetensors", *PICKLES):
         return "maskrcnn"
     raise InputError(f"cannot tell what kind of detector {path} is; pass kind=")

@@ -239,7 +239,9 @@ def check_settings(folder: Path, settings: dict[str, Any]) -> None:
     from evfr.errors import InputError
 
     note, wanted = folder / "settings.json", json.dumps(settings, sort_keys=True)
-    if (folder / "checkpoint.safetensors").exists() and (not note.is_file() or note.read_text("utf-8") != wanted):
+    if (folder / "checkpoint.safetensors").exists() and (
+        not note.is_file() or note.read_text("utf-8") != wanted
+    ):
         raise InputError(
             f"{folder} has a checkpoint of a run with other videos, images or options (see {note}); "
             "train into another folder, or delete it to start anew"
