@@ -188,6 +188,7 @@ class Malicious:
         return sys.exit, ("a pickle ran code",)
 
 
+@pytest.mark.slow
 def test_pickles_are_not_opened_and_the_line_that_converts_one_works(tmp_path):
     """The line is run here as a person would; what it writes is what evfr reads."""
     import torch

@@ -149,6 +149,7 @@ def test_every_failing_request_is_one_sentence(view_tab: Any, viewer: Viewer) ->
         assert view.thrown == []
 
 
+@pytest.mark.slow
 def test_pages_through_ten_thousand_videos(view_tab: Any, viewer: Viewer) -> None:
     count = 10_000
     asked: list[str] = []
@@ -198,6 +199,7 @@ def test_pages_through_ten_thousand_videos(view_tab: Any, viewer: Viewer) -> Non
         assert view.thrown == [] and view.logged == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("codec", "why"),
     [
@@ -242,6 +244,7 @@ def filled(polygons: list[list[float]], height: int, width: int) -> Any:
     return inside % 2 == 1
 
 
+@pytest.mark.slow
 def test_masks_and_colours_are_those_of_the_program(look: Callable[..., Looked]) -> None:
     """Outlines that the page traces from COCO's text enclose exactly the mask, its holes and touching corners too."""
     view = look()

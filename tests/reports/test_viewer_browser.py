@@ -62,6 +62,7 @@ def test_shows_the_selection_and_is_quiet(look: Callable[..., Looked], scene: Sc
     view.check_quiet()
 
 
+@pytest.mark.slow
 def test_a_still_frame_is_exact_and_its_labels_have_the_colour_of_their_trust(
     look: Callable[..., Looked],
 ) -> None:
@@ -92,7 +93,10 @@ def test_a_still_frame_is_exact_and_its_labels_have_the_colour_of_their_trust(
     view.check_quiet()
 
 
-@pytest.mark.parametrize("place", [0, 1], ids=["even times", "late and uneven times"])
+LATE = pytest.param(1, id="late and uneven times", marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("place", [pytest.param(0, id="even times"), LATE])
 def test_plays_with_the_labels_on_it_and_stops_on_the_exact_frame(
     look: Callable[..., Looked], place: int
 ) -> None:
@@ -188,6 +192,7 @@ def test_selects_anew_as_the_server_does_and_goes_back(
     view.check_quiet()
 
 
+@pytest.mark.slow
 def test_computes_at_once_and_says_why_it_cannot(look: Callable[..., Looked]) -> None:
     view = look()
     page = view.page

@@ -74,6 +74,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory, data_dir: Path) -> dict[st
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_modes_agree_on_damaged_h264(name: str, answers: dict[str, object]) -> None:
     assert answers[name] == []

@@ -31,6 +31,12 @@ from helpers.view_server import Viewer, running_viewer
 
 
 @pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of this module's own: what others measured would be shown too."""
+    return tmp_path_factory.mktemp("store")
+
+
+@pytest.fixture(scope="module")
 def picks(clips: Path, store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("shown") / "picks"
     select([clips], n=9, out=out, store=store, executor="serial", include=["one.mp4:7"])

@@ -20,6 +20,12 @@ SECRET = b"the sentinel that no answer holds"
 
 
 @pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of this module's own: what others measured would be shown too."""
+    return tmp_path_factory.mktemp("store")
+
+
+@pytest.fixture(scope="module")
 def place(clips: Path, store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with a selection named ``picks`` beside files that nobody may see."""
     folder = tmp_path_factory.mktemp("attacked")
