@@ -98,7 +98,8 @@ TARGETS: dict[str, Target] = {
             "evfr.verbs._tool_label_studio",
             "Start Label Studio with LOCAL_FILES_SERVING_ENABLED=true and LOCAL_FILES_DOCUMENT_ROOT at this folder, "
             "paste config.xml as the labelling interface, add its folder frames as local storage, and import "
-            "tasks.json (or config-videos.xml, the folder label-studio and videos.json). Afterwards Export, JSON, the full one.",
+            "tasks.json (or config-videos.xml, the folder label-studio and videos.json). Afterwards Export, JSON, "
+            "the full one.",
         ),
         Target(
             "coco",
