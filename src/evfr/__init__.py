@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from evfr.verbs.split import split
     from evfr.verbs.synth import synth
     from evfr.verbs.train import train
+    from evfr.verbs.view import view
     from evfr.video import open_video
 
 __version__ = "0.1.0"
@@ -60,6 +61,7 @@ _EXPORTS = {
     "split": "evfr.verbs.split",
     "synth": "evfr.verbs.synth",
     "train": "evfr.verbs.train",
+    "view": "evfr.verbs.view",
 }
 _FAMILIES = (
     *(
@@ -100,6 +102,7 @@ __all__ = [
     "split",
     "synth",
     "train",
+    "view",
 ]
 
 

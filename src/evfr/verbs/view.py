@@ -135,8 +135,8 @@ def view(
 
     Examples
     --------
-    >>> import evfr.verbs.view
-    >>> evfr.verbs.view.view("picks", open=False)  # doctest: +SKIP
+    >>> import evfr
+    >>> evfr.view("picks", open=False)  # doctest: +SKIP
     http://127.0.0.1:41873/?token=...
     """
     import secrets
