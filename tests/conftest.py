@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from helpers.scheduling import is_usual, usual_scheduling
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # There is a worker for each core: the threads that a library adds would only spin while they wait for theirs.
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"):
         os.environ.setdefault(variable, "1")
+
+
+@pytest.fixture(autouse=True)
+def shares_the_processor() -> Iterator[None]:
+    """See that no test leaves this process real-time, which holds up all others and whatever it starts."""
+    yield
+    with usual_scheduling():
+        assert is_usual(), (
+            "this thread is real-time now: encode AV1 within helpers.scheduling.usual_scheduling"
+        )
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 import av
 import numpy as np
 
+from helpers.scheduling import usual_scheduling
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
@@ -136,6 +138,7 @@ def _picture(form: ClipForm, index: int) -> av.VideoFrame:
     return frame
 
 
+@usual_scheduling()
 def encode(path: Path, form: ClipForm, count: int = 40) -> Path:
     """Encode ``count`` bar code frames in ``form`` to ``path`` and return it."""
     time_base = Fraction(1, 50)

@@ -13,6 +13,7 @@ import av
 import numpy as np
 
 from evfr.video.synthetic import _draw_frames
+from helpers.scheduling import usual_scheduling
 
 __all__ = ["encode", "h264_bomb", "remux", "silence", "source_frames", "two_streams"]
 
@@ -54,6 +55,7 @@ def _video(container: av.container.OutputContainer, codec: str, size, pix_fmt, r
     return stream
 
 
+@usual_scheduling()
 def encode(
     path: Path,
     codec: str = "libx264",
