@@ -80,8 +80,11 @@ def test_distrusted_object_is_lost_for_good():
 
 
 def test_box_that_opencv_fails_on_says_so(monkeypatch):
+    error = cv2.error("planted")
+    error.err = "planted"  # of the class it is what the last real failure of this process said
+
     def fails(*_):
-        raise cv2.error("planted")
+        raise error
 
     monkeypatch.setattr("evfr.propagation._forward.box_step", fails)
     frames, _ = draw([SHOWN_UNTIL], 3, SIZE)
