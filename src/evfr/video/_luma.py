@@ -16,6 +16,8 @@ import av
 import numpy as np
 from numba import njit
 
+from evfr._core.types import Problem
+from evfr.errors import ProblemCode, VideoError
 from evfr.video._hash import plane_hash
 
 if TYPE_CHECKING:
@@ -254,13 +256,25 @@ def rgb_of(frame: AvFrame) -> NDArray[np.uint8]:
     The conversion is FFmpeg's swscale, pinned: bilinear chroma, full chroma interpolation, accurate rounding,
     bit-exact paths, one thread. The matrix is the one the stream names; where it names none, BT.709 for pictures
     of 720 lines and more and BT.601 below, as players do. Alpha is dropped. No tone mapping is done for HDR.
+
+    Raises
+    ------
+    VideoError
+        If FFmpeg has no conversion from these colours; another matrix would give wrong ones.
     """
     if _layout(frame.format.name).is_grey:
         return np.repeat(grey(frame)[:, :, None], 3, axis=2)
     matrix = None
     if frame.colorspace == _UNSPECIFIED:
         matrix = _BT709 if frame.height >= 720 else _BT601
-    converted = frame.reformat(format="rgb24", interpolation=int(_FLAGS), src_colorspace=matrix, threads=1)
+    try:
+        converted = frame.reformat(format="rgb24", interpolation=int(_FLAGS), src_colorspace=matrix, threads=1)
+    except av.error.FFmpegError as error:
+        text = (
+            f"FFmpeg cannot turn {frame.format.name} pictures of colour matrix {int(frame.colorspace)} into RGB "
+            f"({error.strerror}); convert the video to BT.709 first"
+        )
+        raise VideoError(Problem(ProblemCode.E_CODEC, text, "a frame")) from error
     plane = converted.planes[0]
     rows = np.frombuffer(memoryview(plane), np.uint8).reshape(converted.height, abs(plane.line_size))
     rows = rows[::-1] if plane.line_size < 0 else rows
