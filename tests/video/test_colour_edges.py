@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from evfr.errors import VideoError
-from evfr.video import frames
+from evfr.video import frames, open_video
 
 
 def test_a_matrix_without_conversion_is_said_and_never_replaced(tmp_path: Path) -> None:
@@ -22,7 +22,7 @@ def test_a_matrix_without_conversion_is_said_and_never_replaced(tmp_path: Path) 
             picture = np.full((48, 64, 3), 90, np.uint8)
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode())
-    found = list(frames(path))
-    assert len(found) == 3 and found[0].luma().shape == (48, 64)
+    with open_video(path) as video:
+        assert [frame.luma().shape for frame in video] == [(48, 64)] * 3
     with pytest.raises(VideoError, match=r"yuv420p pictures of colour matrix 8 into RGB .* to BT\.709 first"):
-        found[0].rgb()
+        next(iter(frames(path)))
