@@ -133,7 +133,11 @@ def test_wrong_sampler_words(text: str, match: str) -> None:
         ({"name": "a"}, "give exactly one of stride, n, per_clip and positions, got none"),
         ({"name": "a", "stride": 2, "n": 3}, "got stride, n"),
         ({"name": "a", "stride": 2, "positions": (1,)}, "got stride and positions"),
-        ({"name": "a", "stride": -1}, "counts must be 0 or more"),
+        ({"name": "a", "stride": -1}, "counts must be whole numbers of 0 or more"),
+        (
+            {"name": "a", "stride": 2, "iterations": 0.5},
+            r"whole numbers of 0 or more, got \(2, 0, 0, 0, 0.5, 0\)",
+        ),
         ({"name": "a", "positions": (1, 1)}, "positions must be 0 or more and increase"),
         ({"name": "a", "stride": 1, "signal": "sound"}, "signal must be one of"),
         ({"name": "a", "stride": 1, "sampler": "best"}, "sampler must be one of"),

@@ -46,25 +46,28 @@ def read_parquet(path: Path, columns: Sequence[str] | None = None, *, rows_per_b
         If it cannot be read, lacks a column, or claims more than its bytes can hold.
     """
     size = path.stat().st_size
-    with pa.OSFile(str(path)) as source, pq.ParquetFile(source) as file:
-        rows = file.metadata.num_rows
-        if rows > max(_ROWS_FREE, rows_per_byte * size):
-            raise pa.ArrowInvalid(f"it claims {rows} rows, more than its {size} bytes can hold")
-        wanted = file.schema_arrow.names if columns is None else list(columns)
-        missing = [name for name in wanted if name not in file.schema_arrow.names]
-        if missing:
-            raise pa.ArrowInvalid(
-                f"it has no column {missing[0]!r}; its columns are {file.schema_arrow.names}"
-            )
-        twice = [name for name in wanted if file.schema_arrow.names.count(name) > 1]
-        if twice:
-            raise pa.ArrowInvalid(f"it has several columns {twice[0]!r}")
-        nested = [name for name in wanted if pa.types.is_nested(file.schema_arrow.field(name).type)]
-        if nested:
-            raise pa.ArrowInvalid(f"its column {nested[0]!r} holds lists; give one value a row")
-        texts = [name for name in wanted if _is_text(file.schema_arrow.field(name).type)]
-    with pa.OSFile(str(path)) as source, pq.ParquetFile(source, read_dictionary=texts) as file:
-        table = file.read(columns=wanted, use_threads=False).select(wanted)
+    try:
+        with pa.OSFile(str(path)) as source, pq.ParquetFile(source) as file:
+            rows = file.metadata.num_rows
+            if rows > max(_ROWS_FREE, rows_per_byte * size):
+                raise pa.ArrowInvalid(f"it claims {rows} rows, more than its {size} bytes can hold")
+            wanted = file.schema_arrow.names if columns is None else list(columns)
+            missing = [name for name in wanted if name not in file.schema_arrow.names]
+            if missing:
+                raise pa.ArrowInvalid(
+                    f"it has no column {missing[0]!r}; its columns are {file.schema_arrow.names}"
+                )
+            twice = [name for name in wanted if file.schema_arrow.names.count(name) > 1]
+            if twice:
+                raise pa.ArrowInvalid(f"it has several columns {twice[0]!r}")
+            nested = [name for name in wanted if pa.types.is_nested(file.schema_arrow.field(name).type)]
+            if nested:
+                raise pa.ArrowInvalid(f"its column {nested[0]!r} holds lists; give one value a row")
+            texts = [name for name in wanted if _is_text(file.schema_arrow.field(name).type)]
+        with pa.OSFile(str(path)) as source, pq.ParquetFile(source, read_dictionary=texts) as file:
+            table = file.read(columns=wanted, use_threads=False).select(wanted)
+    except UnicodeDecodeError as error:
+        raise pa.ArrowInvalid("a name in it is no text") from error
     if table.num_rows != rows:
         raise pa.ArrowInvalid(f"it claims {rows} rows and holds {table.num_rows}")
     return plain_texts(table, texts, size)

@@ -87,8 +87,9 @@ class Arm:
             raise ValueError(f"an arm needs a printable name, got {self.name!r}")
         counts = {"stride": self.stride, "n": self.n, "per_clip": self.per_clip}
         given = [name for name, value in counts.items() if value]
-        if min(*counts.values(), self.clips, self.iterations, self.noise_window) < 0:
-            raise ValueError(f"arm {self.name!r}: counts must be 0 or more")
+        numbers = (*counts.values(), self.clips, self.iterations, self.noise_window)
+        if any(type(number) is not int for number in numbers) or min(numbers) < 0:
+            raise ValueError(f"arm {self.name!r}: counts must be whole numbers of 0 or more, got {numbers}")
         if len(given) + bool(self.positions) != 1:
             raise ValueError(
                 f"arm {self.name!r}: give exactly one of stride, n, per_clip and positions, "

@@ -268,7 +268,9 @@ def rgb_of(frame: AvFrame) -> NDArray[np.uint8]:
     if frame.colorspace == _UNSPECIFIED:
         matrix = _BT709 if frame.height >= 720 else _BT601
     try:
-        converted = frame.reformat(format="rgb24", interpolation=int(_FLAGS), src_colorspace=matrix, threads=1)
+        converted = frame.reformat(
+            format="rgb24", interpolation=int(_FLAGS), src_colorspace=matrix, threads=1
+        )
     except av.error.FFmpegError as error:
         text = (
             f"FFmpeg cannot turn {frame.format.name} pictures of colour matrix {int(frame.colorspace)} into RGB "
