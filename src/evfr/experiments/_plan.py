@@ -72,6 +72,10 @@ def file_name_of(arm: str) -> str:
     return f"{plain}-{digest_of(arm)[:6]}"
 
 
+MOST_SEEDS = 10_000
+"""More trainings of one arm are a slip of the pen: a table of all cells is held in memory."""
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """Hold everything that decides the result of an experiment, but the clips.
@@ -124,8 +128,8 @@ class Plan:
 
     def __post_init__(self) -> None:
         check_arms(self.arms, self.comparisons)
-        if self.seeds < 1:
-            raise ValueError(f"seeds must be 1 or more, got {self.seeds}")
+        if type(self.seeds) is not int or not 1 <= self.seeds <= MOST_SEEDS:
+            raise ValueError(f"seeds must be 1 or more, and at most {MOST_SEEDS}, got {self.seeds}")
         if not (self.margin >= 0 and math.isfinite(self.margin)):
             raise ValueError(f"margin must be 0 or more, got {self.margin}")
         if not self.tests or not all(self.tests.values()):
