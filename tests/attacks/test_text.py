@@ -27,7 +27,8 @@ NAMES = {
 
 
 @pytest.mark.slow
-def test_commands_show_names_as_text(work, capsys):
+def test_commands_show_names_as_text(work, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "1000")  # a narrow table folds names
     sound, broken = work / "clips", work / "broken"
     sound.mkdir()
     broken.mkdir()
