@@ -21,10 +21,10 @@ PIP_SETTINGS = ("/etc/pip.conf", "~/.config/pip/pip.conf", "~/.pip/pip.conf")
 OF_THE_HOST = ("/etc/resolv.conf", "/etc/ssl/certs/ca-certificates.crt")
 
 
-def run(*command: str | Path, **more: object) -> None:
+def run(*command: str | Path, env: dict[str, str] | None = None, cwd: Path | None = None) -> None:
     """Say what is run, and run it."""
     print("+", *command, flush=True)
-    subprocess.run([str(word) for word in command], check=True, **more)  # type: ignore[call-overload]
+    subprocess.run([str(word) for word in command], check=True, env=env, cwd=cwd)
 
 
 def build(folder: Path) -> Path:

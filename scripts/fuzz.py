@@ -25,7 +25,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "src")]
 
-from fuzz.engine import CURRENT, FINDINGS, TALLY, kept_name, work  # noqa: E402
+from fuzz.engine import CURRENT, FINDINGS, TALLY, kept_name, work  # noqa: E402  (found by the path above)
 
 FOUND = ROOT / "tests" / "fuzz" / "found"
 MEMORY_MB = 2048

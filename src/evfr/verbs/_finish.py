@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from evfr._core.remote_store import StoreRoot
     from evfr._core.selection import Selection
+    from evfr._core.types import Problem
     from evfr.reports import StrideRow
     from evfr.verbs._choose import Chosen
     from evfr.verbs._embedding import EmbeddedVideo
     from evfr.verbs._measure import Measured
     from evfr.verbs._pooling import Pooled
     from evfr.verbs._request import Request
+    from evfr.verbs.score import VideoScore
 
-__all__ = ["Run", "finish"]
+__all__ = ["Run", "finish", "problems_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +86,11 @@ def finish(
     from evfr.verbs._choose import choose
     from evfr.verbs._choose_embedded import measure_coverage
     from evfr.verbs._manifest import build_manifest, build_table
-    from evfr.verbs.score import signal_problems, summarise
+    from evfr.verbs.score import summarise
 
     scores = [summarise(video) for video in measured]
     chosen, notes = choose(measured, scores, request, embedded, pooled)
-    problems = [problem for video in measured for problem in video.problems]
-    known = set(problems)
-    problems += [problem for video in embedded or () for problem in video.problems if problem not in known]
-    problems += [problem for score in scores for problem in signal_problems(score)]
+    problems = problems_of(measured, scores, embedded)
     table = build_table(chosen)
     extra: dict[str, Any] = {} if not notes else {"notes": list(notes)}
     if embedded is not None and pooled is None:
@@ -122,6 +121,18 @@ def finish(
         )
         atomic_write_bytes(run.out / "report.html", render_report(report).encode("utf-8"))
     return selection
+
+
+def problems_of(
+    measured: Sequence[Measured], scores: Sequence[VideoScore], embedded: Sequence[EmbeddedVideo] | None
+) -> list[Problem]:
+    """Return everything found wrong: of the videos, of their embeddings if it is something else, of signals."""
+    from evfr.verbs.score import signal_problems
+
+    found = [problem for video in measured for problem in video.problems]
+    known = set(found)
+    found += [problem for video in embedded or () for problem in video.problems if problem not in known]
+    return found + [problem for score in scores for problem in signal_problems(score)]
 
 
 def _write_images(

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from evfr._core.annotations import ObjectRow, VideoAnnotations
     from evfr.verbs._export_package import ExportFrame, ExportPackage
 
-__all__ = ["label_constructor", "read", "write"]
+__all__ = ["label_constructor", "read", "write", "write_labels"]
 
 _NO_FIELD = ("box", "is_crowd", "score", "source", "trust")
 
@@ -52,10 +52,7 @@ def write(package: ExportPackage) -> tuple[Path, ...]:
         for name, file in _files(package):
             link_or_copy(file, pictures / name)
     made = [pictures]
-    if package.categories:
-        path = package.folder / "labels.json"
-        atomic_write_bytes(path, json.dumps(label_constructor(package), indent=1).encode() + b"\n")
-        made.append(path)
+    made += write_labels(package, package.folder)
     if package.labels is not None:
         path = package.folder / "annotations.xml"
         atomic_write_bytes(path, "\n".join(_xml(package)).encode())
@@ -86,6 +83,17 @@ def read(path: Path, package: ExportPackage) -> VideoAnnotations:
     from evfr.annotations._cvat import read_cvat
 
     return read_cvat(path, stills=True)
+
+
+def write_labels(package: ExportPackage, folder: Path) -> list[Path]:
+    """Write ``labels.json``, what `label_constructor` returns, into a folder; nothing where there are no classes."""
+    from evfr._core.atomic import atomic_write_bytes
+
+    if not package.categories:
+        return []
+    path = folder / "labels.json"
+    atomic_write_bytes(path, json.dumps(label_constructor(package), indent=1).encode() + b"\n")
+    return [path]
 
 
 def label_constructor(package: ExportPackage) -> list[dict[str, Any]]:

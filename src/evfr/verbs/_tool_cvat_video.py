@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -55,7 +54,7 @@ def write(package: ExportPackage) -> tuple[Path, ...]:
     attribute ``track_id`` says which belong together, also where CVAT numbers tracks anew.
     """
     from evfr._core.atomic import atomic_write_bytes
-    from evfr.verbs._tool_cvat import label_constructor
+    from evfr.verbs._tool_cvat import write_labels
     from evfr.verbs._tool_sequence import video_stem, write_video
 
     folder = package.folder / FOLDER
@@ -68,10 +67,7 @@ def write(package: ExportPackage) -> tuple[Path, ...]:
             path = folder / f"{stem}.xml"
             atomic_write_bytes(path, "\n".join(_xml(package, video.video_id, frames)).encode())
             made.append(path)
-    if package.categories:
-        path = folder / "labels.json"
-        atomic_write_bytes(path, json.dumps(label_constructor(package), indent=1).encode() + b"\n")
-        made.append(path)
+    made += write_labels(package, folder)
     return tuple(made)
 
 

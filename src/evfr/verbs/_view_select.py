@@ -223,9 +223,12 @@ def report_of(answer: Answer, session: ViewSession) -> SelectionReport:
     SelectionReport
         Without pictures; its command makes the same selection.
     """
+    from evfr.verbs._finish import problems_of
     from evfr.verbs._report import build_report
 
-    problems = [problem.to_dict() for problem in problems_of(answer)]
+    prepared, scores = answer.prepared, [entry.score for entry in answer.chosen]
+    found = problems_of(prepared.measured, scores, prepared.embedded)
+    problems = [problem.to_dict() for problem in found]
     summary: dict[str, Any] = {"videos": len(answer.places), "selected": len(answer.table)}
     if answer.notes:
         summary["notes"] = list(answer.notes)
@@ -238,17 +241,6 @@ def report_of(answer: Answer, session: ViewSession) -> SelectionReport:
         {},
         command=answer.request.command(shown_inputs(answer, session)),
     )
-
-
-def problems_of(answer: Answer) -> list[Any]:
-    """Return everything found wrong, as `evfr.verbs._finish.finish` lists it."""
-    from evfr.verbs.score import signal_problems
-
-    found = [problem for video in answer.prepared.measured for problem in video.problems]
-    known = set(found)
-    embedded = answer.prepared.embedded or ()
-    found += [problem for video in embedded for problem in video.problems if problem not in known]
-    return found + [problem for entry in answer.chosen for problem in signal_problems(entry.score)]
 
 
 def shown_inputs(answer: Answer, session: ViewSession) -> tuple[str, ...]:
